@@ -73,7 +73,7 @@ docker-test: setup ## test docker-compose.yaml with every fault, not part of `ma
 	@$(BIN)/python -m tests.docker $(addprefix --part ,$(PART))
 
 .PHONY: bench
-bench: setup $(BENCHMARKS)/.installed ## measure time, memory and cost against peers and lower bounds; PART=submit, load, publish, extract, waits, parse, planning, money, attachments, sending, checks, accuracy, evidence, whole-run, evaluation, statistics, synchronous, migration, two-stages or backfill
+bench: setup $(BENCHMARKS)/.installed ## measure time, memory and cost against peers and lower bounds; PART=submit, load, publish, extract, waits, parse, planning, money, attachments, sending, checks, accuracy, evidence, whole-run, evaluation, statistics, synchronous, migration, two-stages, cascade or backfill
 	@$(BIN)/python -m tests.benchmarks $(addprefix --part ,$(PART))
 
 .PHONY: lint

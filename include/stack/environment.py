@@ -107,7 +107,9 @@ def _airflow(stack: Stack) -> dict[str, str]:
             "AIRFLOW__API__SECRET_KEY": stack.session_secret,
             "AIRFLOW__API_AUTH__JWT_SECRET": stack.jwt_secret,
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+            # A Dag file that changes is read at once all the same. Reading all every few seconds takes a processor;
+            # so the form shows a changed pipeline.yaml a minute later, and a run reads it when it starts.
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
             # How soon tasks are taken over that a dead scheduler had queued. Airflow's default is 5 minutes.
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
             # All processes are on this machine, so the scheduler sees at once that a worker has ended.

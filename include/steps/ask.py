@@ -141,6 +141,8 @@ class _Pass:
             case "asking":
                 assert known
                 _check_free(known.value)
+                if self._is_stored(known.value):
+                    return self._load(chunk, known.value.batch_id)
             case _:
                 assert known
                 return self._load(chunk, known.value.batch_id)
@@ -169,12 +171,12 @@ class _Pass:
 
     def _take(self, chunk: Chunk, known: Recorded[Entry] | None) -> Lease:
         """Take the lease, and check the month's budget before the first request of the chunk."""
-        taken_over = known and known.value.state == "asking"
+        taken_over = known is not None and known.value.state == "asking"
         simulated = not taken_over and self._claude.is_simulated()
         batch_id = layout.asked_id(chunk.chunk_id, simulated=simulated)
         held = take_lease(chunk, known, self._ledger, run_id=self._folder.run_id, batch_id=batch_id)
-        if taken_over:
-            return held
+        if taken_over and Parts(self._lake, pipeline=chunk.pipeline, chunk_id=chunk.chunk_id).ended_at():
+            return held  # some of it is paid for: it is finished
         try:
             # After the lease is taken: of two chunks that are taken at the same moment, each check finds the other.
             check_month(held.recorded.value, self._folder, self._ledger, self._lake)
@@ -185,6 +187,10 @@ class _Pass:
             raise
         return held
 
+    def _is_stored(self, entry: Entry) -> bool:
+        """Whether a load has stored all answers, and was killed before it recorded that."""
+        return self._lake.exists(layout.results(entry.pipeline, entry.batch_id or ""))
+
     async def _ask(self, chunk: Chunk, held: Lease, answerer: Answerer, files: Mapping[str, str]) -> int:
         """Ask what has no answer yet, and return how many answers wait for a person."""
         at_once = self._pipeline.settings.limits.synchronous_requests
@@ -193,6 +199,8 @@ class _Pass:
         try:
             # Read under the lease: whoever had it before may have stored some until then.
             unanswered = set(chunk.request_ids) - parts.request_ids()
+            # Whoever loads the chunk deletes the parts, after its entry has landed: then this raises.
+            held.confirm()
             log.info(
                 "Chunk %s: %s of %s requests have no answer yet; asking at most %s at a time",
                 chunk.chunk_id,

@@ -229,7 +229,8 @@ def _read(
     """
     Judge every line and keep a raw copy. Return the usage of the lines, and a summary of the unusable answers.
 
-    :param final: accept a few missing lines and any unreadable ones, instead of suspecting a broken download
+    :param final: accept any unreadable lines, and of a batch a few missing ones, instead of suspecting a broken
+        download. The lines of a synchronous chunk are all stored: another process may just be deleting their parts
     :param hang_up: interrupts the wait for the next piece
     """
     outstanding = set(chunk.request_ids)
@@ -262,7 +263,9 @@ def _read(
                 keep(outcomes)
         odd = judge.odd()
         if outstanding:
-            odd.append(_describe_missing(outstanding, chunk.request_ids, batch_id, accept=final))
+            odd.append(
+                _describe_missing(outstanding, chunk.request_ids, batch_id, accept=final and not chunk.synchronous)
+            )
             keep(outcomes_batch([missing_outcome(request_id) for request_id in sorted(outstanding)]))
     if odd:
         log.warning("Batch %s: %s", batch_id, " ".join(odd))

@@ -130,7 +130,7 @@ class PlanOperator(RunOperator):
     list is empty if there is no batch to send or to wait for. Fails before the main pass if the canary failed for good.
     A dry run logs what all passes would send and skips every later task.
 
-    In a run with a deadline, the XCom ``switch_at`` is the time at which the waits cancel their batches.
+    The XCom ``switch_at`` is the time at which the waits cancel their batches, empty in a run without a deadline.
 
     :param pipeline: as for ExtractOperator
     :param partition: as for ExtractOperator
@@ -161,10 +161,11 @@ class PlanOperator(RunOperator):
             most_chunks = conf.getint("core", "max_map_length")
             chunks = plan(folder, pass_name=self.pass_name, lake=lake, most_chunks=most_chunks)
             made = planned_pass(folder, pass_name=self.pass_name, lake=lake)
-        if made.switch_at:
-            context["ti"].xcom_push("switch_at", made.switch_at.isoformat())
         self.set_headline(context, headline.planned(chunks))
-        return [chunk for chunk in chunks if chunk not in made.synchronous]
+        if batches := [chunk for chunk in chunks if chunk not in made.synchronous]:
+            # Also without a deadline: each wait reads it, and Airflow logs an ERROR for an XCom that does not exist.
+            context["ti"].xcom_push("switch_at", made.switch_at.isoformat() if made.switch_at else "")
+        return batches
 
 
 class _ChunkOperator(BaseOperator):

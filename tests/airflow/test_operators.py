@@ -39,7 +39,8 @@ from tests.fixtures.s3 import Bucket
 def context(partition: str | None = "2026-11-01", **dag_run: Any) -> Any:
     run = {"run_id": "manual__1", "run_type": "manual", "partition_key": None, "data_interval_start": None}
     run |= {"run_after": datetime.now(UTC)} | dag_run
-    ti = SimpleNamespace(try_number=1, max_tries=3)
+    xcoms: dict[str, str] = {}
+    ti = SimpleNamespace(try_number=1, max_tries=3, xcoms=xcoms, xcom_push=xcoms.__setitem__)
     return {"params": {"partition": partition}, "dag_run": SimpleNamespace(**run), "ti": ti}
 
 
@@ -49,7 +50,8 @@ def extract(**options: Any) -> ExtractOperator:
 
 def test_each_operator_returns_what_the_next_one_needs(connections: pytest.MonkeyPatch) -> None:
     assert extract().execute(context()) == 3
-    (chunk,) = PlanOperator(task_id="plan", pipeline="tickets", pass_name="main").execute(context())
+    (chunk,) = PlanOperator(task_id="plan", pipeline="tickets", pass_name="main").execute(planned := context())
+    assert planned["ti"].xcoms == {"switch_at": ""}  # a wait that found none would log an ERROR
     batch_id = ClaudeBatchOperator(task_id="submit", chunk=chunk).execute(context())
     assert LoadOperator(task_id="load", chunk=chunk, batch_id=batch_id).execute(context()) == {"succeeded": 3}
     counts = PublishOperator(task_id="publish", pipeline="tickets").execute(context())

@@ -144,5 +144,6 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("ours", "migration --way synchronous", "the same with `mode: synchronous`"),
         Contender("peer", "migration --way loop", "the naive loop"),
     ),
+    "cascade": (Contender("ours", "cascade", "this project, simulated answers with planted accuracies"),),
     "backfill": (Contender("ours", "backfill", "this project: 30 days, a queue of 4 batches"),),
 }

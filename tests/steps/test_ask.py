@@ -16,6 +16,7 @@ from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.enrichment.synchronous import lease
 from include.steps.asking.lease import take_lease
+from include.steps.asking.parts import Parts
 from include.steps.files.chunk_files import read_chunk
 from tests.fixtures.flow import FILES, Flow, booked, write_pipeline, write_tickets
 from tests.fixtures.synchronous import ask_pass, open_one_call
@@ -103,6 +104,26 @@ def test_what_is_stored_when_a_process_stops_is_not_asked_again(asked: Flow) -> 
     assert asked.emulator.bills()["billed_twice"] == 0
     (record,) = booked(asked)
     assert record["cost_usd"] == asked.emulator.billed_usd()
+
+
+def test_a_chunk_that_another_process_loads_while_its_parts_are_read_is_not_asked_again(
+    asked: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one has lost its lease while it loaded; it deletes the parts after the entry has landed."""
+    (key,) = asked.plan()
+    request_ids = Parts.request_ids
+
+    def loaded_meanwhile(parts: Parts) -> set[str]:
+        monkeypatch.setattr(Parts, "request_ids", request_ids)
+        known = asked.ledger.find(layout.chunk_id_of(key))
+        assert known
+        asked.ledger.write(known.value.becomes("landed", at=datetime.now(UTC), asked_until=None), over=known)
+        return parts.request_ids()
+
+    monkeypatch.setattr(Parts, "request_ids", loaded_meanwhile)
+    with pytest.raises(NotYet, match="was taken over"):
+        ask_pass(asked)
+    assert asked.emulator.billed_usd() == 0
 
 
 def test_a_pass_that_was_asked_is_neither_asked_nor_loaded_again(asked: Flow) -> None:
@@ -198,6 +219,37 @@ def test_other_runs_that_use_up_the_months_budget_stop_a_pass_before_it_asks(twe
     assert known
     assert (known.value.state, known.value.batch_id) == ("planned", None)
     assert twenty.emulator.bills()["requests"] == 0
+
+
+def test_a_process_that_goes_on_before_anything_was_asked_checks_the_months_budget_too(
+    twenty: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synchronous(twenty, tmp_path, "monthly_budget_usd: 1, budget_usd: 1").extract()
+    (key,) = twenty.plan()
+    take_lease(read_chunk(twenty.lake, key), None, twenty.ledger, run_id="manual__1", batch_id="asked_simulated_x")
+    monkeypatch.setattr(lease, "CLOCK_SKEW", -lease.LEASE)
+    opened = twenty.ledger.find_open()
+    assert opened
+    chunk_id = layout.chunk_id_of(key)
+    dear = opened.value.chunks[chunk_id].model_copy(update={"expected_usd": Decimal(2)})
+    twenty.ledger.write_open(opened.value.model_copy(update={"chunks": {chunk_id: dear}}), over=opened)
+    with pytest.raises(BudgetExceeded):
+        ask_pass(twenty)
+    assert twenty.emulator.bills()["requests"] == 0
+
+
+def test_a_chunk_whose_load_died_before_it_landed_is_loaded_even_without_its_parts(asked: Flow) -> None:
+    (key,) = asked.plan()
+    ask_pass(asked)
+    landed = asked.ledger.find(layout.chunk_id_of(key))
+    assert landed
+    before = landed.value.model_copy(update={"state": "asking", "asked_until": None})
+    asked.ledger.write(before, over=landed)
+    assert ask_pass(asked) == {"succeeded": 20}
+    after = asked.ledger.find(layout.chunk_id_of(key))
+    assert after
+    assert after.value.state == "landed"
+    assert asked.emulator.bills()["requests"] == 20
 
 
 def test_a_synchronous_chunk_is_never_sent_as_a_batch(asked: Flow) -> None:

@@ -18,6 +18,7 @@ from include.enrichment.errors import nearest_of
 IDEMPOTENCY_KEY = "idempotency_key"
 #: The API's rule for the name of a tool and of a property of its input.
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_NAME_RULE = "the API takes names of up to 64 ASCII letters, digits, hyphens and underscores"
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 _PARAM = re.compile(r":param (\w+):\s*")
 _KNOWN = "str, int, float, bool, Literal[…], list[…] of them, or one of these | None"
@@ -94,7 +95,7 @@ def _tool(function: ast.FunctionDef | ast.AsyncFunctionDef, *, ask_first: bool) 
     if isinstance(function, ast.AsyncFunctionDef):
         raise _Mistake(function, "is async: write a plain function, which runs in a thread of its own")
     if not _NAME.fullmatch(function.name):
-        raise _Mistake(function, "the API takes names of up to 64 ASCII letters, digits, hyphens and underscores")
+        raise _Mistake(function, _NAME_RULE)
     description, of_parameters = _described(ast.get_docstring(function) or "")
     if not description:
         raise _Mistake(function, "has no docstring: Claude knows a tool by its description")
@@ -105,8 +106,12 @@ def _tool(function: ast.FunctionDef | ast.AsyncFunctionDef, *, ask_first: bool) 
         if parameter.arg == IDEMPOTENCY_KEY:
             if parameter not in function.args.kwonlyargs or has_default:
                 raise _Mistake(parameter, f"{IDEMPOTENCY_KEY} must be a keyword without a default: *, {parameter.arg}")
+            if _schema(parameter.annotation or parameter) != {"type": "string"}:
+                raise _Mistake(parameter, f"{IDEMPOTENCY_KEY} must be a str")
             writes = True
             continue
+        if not _NAME.fullmatch(parameter.arg):
+            raise _Mistake(parameter, f"{parameter.arg}: {_NAME_RULE}")
         schema = _schema(parameter.annotation or parameter)
         about = of_parameters.get(parameter.arg)
         properties[parameter.arg] = {**schema, **({"description": about} if about else {})}
@@ -138,8 +143,8 @@ def _schema(node: ast.AST) -> dict[str, Any]:
             return {"type": "array", "items": _schema(item)}
         case ast.Subscript(value=ast.Name(id="Literal"), slice=values):
             chosen = values.elts if isinstance(values, ast.Tuple) else [values]
-            if all(isinstance(one, ast.Constant) and type(one.value) in (str, int, bool) for one in chosen):
-                return {"enum": [one.value for one in chosen if isinstance(one, ast.Constant)]}
+            if chosen and all(isinstance(one, ast.Constant) and type(one.value) in (str, int, bool) for one in chosen):
+                return {"enum": list(dict.fromkeys(one.value for one in chosen if isinstance(one, ast.Constant)))}
         case ast.BinOp(left=left, op=ast.BitOr(), right=ast.Constant(value=None)):
             return {"anyOf": [_schema(left), {"type": "null"}]}
     fact = (

@@ -87,7 +87,7 @@ def planned(chunks: Collection[str]) -> str:
 
 
 def asked(counts: Mapping[str, int]) -> str:
-    """Return the result of `ask`: ``118 succeeded, 2 invalid``, by what became of the requests."""
+    """Return the result of `ask`, ``118 succeeded, 2 invalid``, or of `approve`, ``4 approved, 1 rejected``."""
     return ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
 
 

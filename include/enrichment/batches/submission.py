@@ -73,7 +73,9 @@ def settled_at(entry: Entry) -> datetime:
 
 
 def is_being_sent(entry: Entry, *, now: datetime) -> bool:
-    """Return whether a create may still be running. Its outcome is known soon."""
+    """Return whether a create may still be running, or whether asking has just begun. Its outcome is known soon."""
+    if entry.state == "asking":
+        return entry.asked_since is not None and now < entry.asked_since + SOON
     return entry.state == "submitting" and now < settled_at(entry)
 
 

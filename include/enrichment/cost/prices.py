@@ -181,8 +181,8 @@ def costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
 
     The price may depend on the length of a prompt, so the input is single answers or the groups of sum_costs().
 
-    :param answers: BILLED_COLUMNS, of which the last three may be null. The tier of answers that earlier versions
-        loaded is; they were all in batches
+    :param answers: BILLED_COLUMNS, of which the last three may be null. Files of earlier versions, which knew only
+        batches, have no tier
     """
     return _costs(answers)
 
@@ -237,10 +237,10 @@ def format_usd(cost: Decimal | None) -> str:
 
 def _costs(answers: pa.Table | pa.RecordBatch, *, plain: bool = False) -> pa.Array:
     """:param plain: as synchronous requests without a cache, whatever they were"""
-    columns = {name: _whole(answers[name]) for name in BILLED_COLUMNS}
+    columns = {name: _whole(answers[name]) for name in BILLED_COLUMNS if name != "service_tier"}
     models = pc.fill_null(columns["model"], "").dictionary_encode()
     geos = pc.fill_null(columns["inference_geo"], "").dictionary_encode()
-    tiers = pc.fill_null(columns["service_tier"], _BATCH_TIER).dictionary_encode()
+    tiers = pc.fill_null(_tiers(answers), _BATCH_TIER).dictionary_encode()
     names, places, kinds = (each.dictionary.to_pylist() for each in (models, geos, tiers))
     long = _is_long(answers)
     # The rates of each row depend on its model, its region, its tier and the length of its prompt.
@@ -258,6 +258,12 @@ def _costs(answers: pa.Table | pa.RecordBatch, *, plain: bool = False) -> pa.Arr
         rates = pa.array([one and one[kind] for one in every], _PER_TOKEN_TYPE).take(which)
         total = pc.add(total, pc.multiply(columns[kind].cast(_COUNT), rates))
     return pc.min_element_wise(total, pa.scalar(MOST_USD, total.type), skip_nulls=False).cast(USD)
+
+
+def _tiers(answers: pa.Table | pa.RecordBatch) -> pa.Array:
+    if "service_tier" not in answers.schema.names:
+        return pa.nulls(len(answers), pa.string())
+    return _whole(answers["service_tier"])
 
 
 def _is_long(answers: pa.Table | pa.RecordBatch) -> pa.Array:

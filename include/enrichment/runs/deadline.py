@@ -37,7 +37,10 @@ def check_deadline(text: object) -> str:
     Raises ValueError for anything else.
     """
     if not isinstance(text, str):
-        raise ValueError(f"is the number {text!r}, as YAML reads a time without quotes: {_FORMS}")
+        read = (
+            f"is the number {text}, as YAML reads a time without quotes" if type(text) is int else "is no time of day"
+        )
+        raise ValueError(f"{read}: {_FORMS}")
     if not isinstance(_parse(text), _Daily):
         raise ValueError(f"{text!r} is one moment, and every run has the same deadline: {_FORMS}")
     return text
@@ -87,8 +90,9 @@ def _parse(text: str) -> _Daily | datetime:
         if re.fullmatch(r"\d\d:\d\d", clock):
             return _Daily(at=time.fromisoformat(clock), zone=ZoneInfo(zone.strip() or "UTC"))
         moment = datetime.fromisoformat(text)
-    except (ValueError, KeyError, OSError):
+        at = moment.astimezone(UTC)
+    except (ValueError, KeyError, OSError, OverflowError):
         raise ValueError(f"{text!r} is no time: {_FORMS}") from None
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone: add one, for example '{text}+00:00' for UTC")
-    return moment.astimezone(UTC)
+    return at

@@ -78,6 +78,10 @@ class RunFolder:
         """The chunks that one pass sends, and the places of the answers that exist already."""
         return f"{self.plans}{pass_name}.json"
 
+    def question_json(self, pass_name: str) -> str:
+        """The calls of tools that the question of a pass to a person shows."""
+        return f"{self.plans}{pass_name}-question.json"
+
     def repairs(self, pass_name: str) -> str:
         """The repair requests of a retry pass, each with the request that it stands for."""
         return f"{self.plans}{pass_name}-repairs.parquet"

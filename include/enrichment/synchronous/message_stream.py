@@ -18,6 +18,7 @@ class MessageStream:
         self._message: dict[str, Any] | None = None
         self._inputs: dict[int, list[str]] = {}
         self._is_complete = False
+        self._has_cut_input = False
 
     def add(self, data: str | bytes) -> None:
         """
@@ -35,6 +36,8 @@ class MessageStream:
         """Return the message as JSON. Raises StreamBroken if the stream ended too early."""
         if self._message is None or not self._is_complete:
             raise StreamBroken("the stream ended before its message did")
+        if self._has_cut_input and self._message.get("stop_reason") == "tool_use":
+            raise StreamBroken("the input of a call is not JSON")
         return msgspec.json.encode(self._message)
 
     def _take(self, event: dict[str, Any]) -> None:
@@ -56,10 +59,17 @@ class MessageStream:
             self._continue_block(message["content"][event["index"]], event["index"], event["delta"])
         elif kind == "content_block_stop":
             if pieces := self._inputs.pop(event["index"], None):
-                message["content"][event["index"]]["input"] = msgspec.json.decode("".join(pieces) or "{}")
+                self._end_input(message["content"][event["index"]], "".join(pieces) or "{}")
         elif kind == "message_delta":
             message.update(event["delta"])
             message["usage"].update({name: value for name, value in event["usage"].items() if value is not None})
+
+    def _end_input(self, block: dict[str, Any], text: str) -> None:
+        try:
+            block["input"] = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            # Cut by max_tokens: paid for, complete, and no call that is made.
+            self._has_cut_input = True
 
     def _continue_block(self, block: dict[str, Any], index: int, delta: dict[str, Any]) -> None:
         kind = delta["type"]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 #: The limits by their names in the headers.
 REQUESTS, INPUT_TOKENS, OUTPUT_TOKENS = "requests", "input-tokens", "output-tokens"
+#: A longer number is no limit of the API.
+_MOST_DIGITS = 15
 _KINDS = (REQUESTS, INPUT_TOKENS, OUTPUT_TOKENS)
 
 
@@ -108,4 +110,4 @@ class RateLimits:
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:
     text = headers.get(f"anthropic-ratelimit-{name}", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import inspect
 import logging
@@ -9,8 +10,9 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,15 @@ WRITING_TRIES = 3
 _PAUSE_SECONDS = 1.0
 #: The longest result that the model gets; it is billed again with each turn that follows.
 _RESULT_CHARACTERS = 50_000
-#: User and password in an address, which no log may hold.
-_CREDENTIALS = re.compile(r"://[^\s/@]*@")
+#: The most calls of tools that are made at a time.
+_AT_ONCE = 32
+#: User and password in an address, and the value of whatever is named like a secret: no log may hold them.
+_CREDENTIALS = re.compile(
+    r"(?P<before>://)[^\s/@]*(?P<after>@)"
+    r"|(?P<name>(?:password|passwd|pwd|secret|token|api[_-]?key|authorization)\w*[\"']?\s*[=:]\s*)"
+    r"(?:(?:bearer|basic)\s+)?(?:\"[^\"]*\"|'[^']*'|[^\s,;&)}]+)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +62,14 @@ class Functions:
     def __init__(self, tools: Sequence[Tool], functions: Mapping[str, Callable[..., Any]]) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._functions = functions
+        #: Of tools alone: slow ones must not hold up the lake, or the lease on the chunk.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="tool")
+        self._binders = {tool.name: _binder(functions[tool.name]) for tool in tools}
+
+    async def call_in_thread(self, name: str, given: Mapping[str, Any], *, idempotency_key: str) -> Result:
+        """Return what call() returns, and let other rows go on meanwhile."""
+        called = partial(self.call, name, given, idempotency_key=idempotency_key)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, called)
 
     def call(self, name: str, given: Mapping[str, Any], *, idempotency_key: str) -> Result:
         """
@@ -63,18 +80,21 @@ class Functions:
         """
         function, writes = self._functions[name], self._tools[name].writes
         try:
-            arguments = _bind(function, {**given, **({IDEMPOTENCY_KEY: idempotency_key} if writes else {})})
+            arguments = self._binders[name](**given, **({IDEMPOTENCY_KEY: idempotency_key} if writes else {}))
         except ValidationError as error:
             facts = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             return Result(content=f"The input does not fit: {facts}", is_error=True)
         for number in range(1, WRITING_TRIES + 1 if writes else 2):
             try:
-                return Result(content=_as_text(function(**arguments)))
-            except Exception as error:
+                result = function(**arguments)
+            # Everything: an exit of the tool must not end the task, which holds answers of other rows.
+            except BaseException as error:
                 kind = type(error).__name__
-                log.warning("Tool %s raised %s: %s", name, kind, _CREDENTIALS.sub("://***@", str(error))[:1_000])
+                log.warning("Tool %s raised %s: %s", name, kind, _readable(error)[:1_000])
                 if writes and number == WRITING_TRIES:
-                    raise OutcomeUnknown(f"{name} raised {kind} {WRITING_TRIES} times, and may have acted") from error
+                    raise OutcomeUnknown(f"{name} raised {kind} {WRITING_TRIES} times, and may have acted") from None
+            else:
+                return _as_result(result)
             if writes:
                 time.sleep(_PAUSE_SECONDS * number)
         return Result(content=f"The tool failed with {kind}.", is_error=True)
@@ -87,7 +107,7 @@ def load_functions(folder: Path, tools: Sequence[Tool]) -> Functions:
     :param folder: of the pipeline
     :param tools: those of the run
 
-    Raises SpecError if tools.py cannot be run, or defines other tools than the run has.
+    Raises SpecError if tools.py cannot be run, defines other tools than the run has, or one that cannot be called.
     """
     path = folder / "tools.py"
     where = f"{folder.name}/tools.py"
@@ -108,27 +128,44 @@ def load_functions(folder: Path, tools: Sequence[Tool]) -> Functions:
     sys.modules[spec.name] = module  # pydantic finds the types of a function in the module of its name
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+        return Functions(tools, {tool.name: getattr(module, tool.name) for tool in tools})
+    except (Exception, SystemExit) as error:
         raise SpecError(
-            f"{where}: cannot be run: {type(error).__name__}: {_CREDENTIALS.sub('://***@', str(error))[:500]}. Nothing"
-            " was sent. Correct the file and clear this task."
-        ) from error
-    return Functions(tools, {tool.name: getattr(module, tool.name) for tool in tools})
+            f"{where}: cannot be run: {type(error).__name__}: {_readable(error)[:500]}. Nothing was sent. Correct the"
+            " file and clear this task."
+        ) from None
 
 
-def _bind(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call as its annotations want them. Raises pydantic's ValidationError."""
+def _readable(error: BaseException) -> str:
+    """Return the text of an exception without credentials."""
+    try:
+        return _CREDENTIALS.sub(r"\g<name>\g<before>***\g<after>", str(error))
+    except Exception:
+        return "its text cannot be read"
+
+
+def _binder(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    """
+    Return what turns the input of a call into arguments as its annotations want them. It raises ValidationError.
+
+    Raises TypeError, NameError or pydantic's error for what is no function, or has a type that the file does not know.
+    """
+    signature = inspect.signature(function)
 
     @wraps(function)
     def arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        return dict(inspect.signature(function).bind(*args, **kwargs).arguments)
+        return dict(signature.bind(*args, **kwargs).arguments)
 
-    bound: dict[str, Any] = validate_call(arguments)(**given)
-    return bound
+    return validate_call(arguments)
 
 
-def _as_text(result: object) -> str:
-    text = result if isinstance(result, str) else msgspec.json.encode(result, enc_hook=str).decode()
+def _as_result(result: object) -> Result:
+    try:
+        text = result if isinstance(result, str) else msgspec.json.encode(result, enc_hook=str).decode()
+    except Exception as error:  # the tool has acted, and is not called again
+        kind = type(error).__name__
+        return Result(content=f"The tool has ended, but its result cannot be written as JSON ({kind}).", is_error=True)
+    text = text.encode(errors="replace").decode()  # half a character cannot be stored or sent
     if len(text) <= _RESULT_CHARACTERS:
-        return text
-    return f"{text[:_RESULT_CHARACTERS]}\n(cut: the result has {len(text):,} characters)"
+        return Result(content=text)
+    return Result(content=f"{text[:_RESULT_CHARACTERS]}\n(cut: the result has {len(text):,} characters)")

@@ -175,7 +175,7 @@ class Row(httpx2.AsyncBaseTransport):
         if approval and not approval.approved:
             return _DECLINED, True
         key = idempotency_key(self.request_id, step)
-        result = await asyncio.to_thread(self._functions.call, name, given, idempotency_key=key)
+        result = await self._functions.call_in_thread(name, given, idempotency_key=key)
         return result.content, result.is_error
 
     async def _store(self, step: str, value: Turn | Call) -> None:

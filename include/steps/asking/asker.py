@@ -21,6 +21,8 @@ from include.steps.asking.parts import Parts, result_line
 
 #: The bytes of the requests that are open at a time, unless one alone has more.
 MOST_BYTES = 128_000_000
+#: The pauses between the tries to store answers.
+_PAUSES_SECONDS = (1, 5, 20)
 
 
 class _Places:
@@ -149,12 +151,20 @@ class Asker:
                 answered.append(self._answered.get_nowait())
             lines = [each for each in answered if each]
             is_over = len(lines) < len(answered)
-            try:
-                if lines:
-                    await asyncio.to_thread(self._parts.write, [line for line, _ in lines])
-            except Exception as error:
-                self._failure = self._failure or error
+            if lines:
+                await self._store([line for line, _ in lines])
             await self._places.free([size for _, size in lines])
+
+    async def _store(self, lines: list[bytes]) -> None:
+        """Write a part. These answers are paid for, so a lake that fails for a moment is tried again."""
+        for pause in (*_PAUSES_SECONDS, None):
+            try:
+                return await asyncio.to_thread(self._parts.write, lines)
+            except Exception as error:
+                if pause is None:
+                    self._failure = self._failure or error
+                    return
+                await asyncio.sleep(pause)
 
     async def _keep(self) -> None:
         """Renew the lease while requests are open."""

@@ -39,15 +39,20 @@ class Lease:
 
         Raises NotYet if another process has the chunk now, or if the lease has run out.
         """
+        try:
+            self.confirm()
+        except LakeError as error:
+            log.warning("The lease on chunk %s is not renewed yet: %s", self.recorded.value.chunk_id, error)
+            self.check()
+
+    def confirm(self) -> None:
+        """Renew the lease now. Raises NotYet if another process has the chunk or has loaded it, else LakeError."""
         now = datetime.now(UTC)
         entry = self.recorded.value.becomes("asking", at=now, asked_until=now + lease.LEASE)
         try:
             self.recorded = self._ledger.write(entry, over=self.recorded)
         except Conflict as error:
             raise self._lost("was taken over") from error
-        except LakeError as error:
-            log.warning("The lease on chunk %s is not renewed yet: %s", entry.chunk_id, error)
-            self.check()
 
     def give_back(self) -> None:
         """Let any process ask the chunk at once. If that fails, it may once the lease has run out."""

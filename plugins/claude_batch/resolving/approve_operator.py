@@ -12,10 +12,12 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from claude_batch.arguments import check_arguments
 from claude_batch.run_operator import RunOperator
+from include.enrichment.answers import headline
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from include.enrichment.storage.layout import RunFolder
     from include.gateways.lake import Lake
     from include.steps.asking.approvals import WaitingCall
 
@@ -28,7 +30,7 @@ class ApproveOperator(RunOperator, HITLOperator):
     rejected calls.
 
     Airflow shows the question under *Required Actions*, with the calls. The task waits without a worker and without a
-    triggerer. It is skipped if no call waits. Nobody's answer in time is a rejection.
+    triggerer. It is skipped if no call waits and none is left to make. Nobody's answer in time is a rejection.
 
     :param pass_name: as for PlanOperator
     :param answer_within: how long a person has
@@ -44,7 +46,7 @@ class ApproveOperator(RunOperator, HITLOperator):
                 type=["array", "null"],
                 items={"type": "string"},
                 title="Except these rows",
-                description="The rows, from the table, whose calls are rejected although the others are approved.",
+                description="Rows of the table, one on a line. Their calls are rejected although others are approved.",
             )
         }
         question = {
@@ -59,42 +61,50 @@ class ApproveOperator(RunOperator, HITLOperator):
         self.pass_name = pass_name
 
     def execute(self, context: Context) -> Any:
-        from include.steps.asking.approvals import describe_calls
+        from include.steps.asking.approvals import describe_calls, put_question
 
         with self.failures(context):
-            calls = self._waiting(context, self._lake())
-        if not calls:
+            lake, folder = self._lake(), self.run_folder(context)
+            found = self._open_calls(folder, lake)
+            calls = [call for call in found if not call.is_decided]
+            if calls:
+                put_question(calls, pass_name=self.pass_name, folder=folder, lake=lake)
+        if not found:
             raise AirflowSkipException("No call waits for a person.")
-        self.log.info("%s calls wait for a person", f"{len(calls):,}")
+        if not calls:
+            self.log.info("A person has decided all calls: the next task makes those that are left")
+            return {"approved": 0, "rejected": 0}
+        self.log.info("Calls that wait for a person: %s", f"{len(calls):,}")
         self.body = describe_calls(calls)
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, int]:
         """Store the decision."""
-        from include.steps.asking.approvals import decide
+        from include.steps.asking.approvals import decide, put_question
 
         answer = super().execute_complete(context, event)
         user = answer["responded_by_user"]
         with self.failures(context):
-            lake = self._lake()
+            lake, folder = self._lake(), self.run_folder(context)
+            calls = [call for call in self._open_calls(folder, lake) if not call.is_decided]
+            put_question(calls, pass_name=self.pass_name, folder=folder, lake=lake)  # none came up meanwhile
             counts = decide(
-                self._waiting(context, lake),
+                calls,
                 approved=answer["chosen_options"] == [_APPROVE],
                 except_rows=answer["params_input"].get("except_rows") or [],
                 by=user and user["name"],
-                folder=self.run_folder(context),
+                folder=folder,
                 lake=lake,
             )
-        self.set_headline(context, f"{counts['approved']:,} calls approved", f"{counts['rejected']:,} rejected")
+        self.set_headline(context, headline.asked(counts))
         return counts
 
-    def _waiting(self, context: Context, lake: Lake) -> list[WaitingCall]:
+    def _open_calls(self, folder: RunFolder, lake: Lake) -> list[WaitingCall]:
         from include.steps.ask import planned_pass
-        from include.steps.asking.approvals import waiting_calls
+        from include.steps.asking.approvals import open_calls
 
-        folder = self.run_folder(context)
         chunks = planned_pass(folder, pass_name=self.pass_name, lake=lake).synchronous
-        return waiting_calls(folder, chunks, lake=lake)
+        return open_calls(folder, chunks, lake=lake)
 
     def _lake(self) -> Lake:
         from claude_batch.connections.gateways import open_lake

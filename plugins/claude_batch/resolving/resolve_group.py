@@ -16,7 +16,6 @@ from claude_batch.arguments import check_arguments
 from claude_batch.assets import table_asset
 from claude_batch.operators import ExtractOperator, PlanOperator, PublishOperator
 from claude_batch.resolving.agent_operator import AgentOperator
-from claude_batch.resolving.approve_operator import ApproveOperator
 from claude_batch.task_group import begin_flow
 from include.enrichment.errors import SpecError
 from include.enrichment.spec.parse_time import asks_first, has_tools, pass_names
@@ -91,6 +90,9 @@ def _pass(
         ask = AgentOperator(task_id="ask", asks=answer_within is not None, **asking)
         plan >> ask
         if answer_within is not None:
+            # Not at the top: Airflow's part of it takes a while to import, and few Dags ask a person.
+            from claude_batch.resolving.approve_operator import ApproveOperator
+
             approve = ApproveOperator(
                 task_id="approve", answer_within=answer_within, aws_conn_id=aws_conn_id, **of_pass
             )

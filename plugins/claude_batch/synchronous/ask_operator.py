@@ -75,6 +75,7 @@ class AskOperator(RunOperator):
                     stopping=self._stopping,
                 )
         except NotSent as reason:
+            self.set_headline(context, "nothing to ask")
             raise AirflowSkipException(str(reason)) from None
         except NotYet as later:
             self.log.warning("%s Trying again at about %s UTC; the worker is free", later, f"{later.again_at:%H:%M:%S}")

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,27 @@ def test_a_task_that_is_stopped_asks_nothing_more_and_stores_what_is_open(place:
     assert place.parts.request_ids() == set(place.asked)
 
 
-def test_a_store_that_fails_ends_it_and_no_other_request_is_asked(
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asker_module, "_PAUSES_SECONDS", (0, 0, 0))
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_answers_that_cannot_be_stored_at_once_are_stored_later(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, tries = Parts.write, count()
+
+    def fails_twice(parts: Parts, lines: Sequence[bytes]) -> None:
+        if next(tries) < 2:
+            raise LakeError("The store is down.")
+        write(parts, lines)
+
+    monkeypatch.setattr(Parts, "write", fails_twice)
+    place.ask(answered)
+    assert place.parts.request_ids() == set(place.asked)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_store_that_stays_down_ends_it_and_no_other_request_is_asked(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(parts: Parts, lines: Sequence[bytes]) -> None:

@@ -68,6 +68,9 @@ def test_the_model_does_not_see_the_idempotency_key() -> None:
         ),
         ("def f(a) -> str:\n    'x'\n", 1, "f: the type of a is missing. Use str"),
         ("def f(*a: str) -> str:\n    'x'\n", 1, "f: a cannot be a property of JSON"),
+        ("def f(grösse: int) -> str:\n    'x'\n", 1, "f: grösse: the API takes names of up to 64 ASCII letters"),
+        ("def f(a: Literal[()]) -> str:\n    'x'\n", 1, "f: 'Literal[()]' is not a JSON type"),
+        ("def f(*, idempotency_key: int) -> str:\n    'x'\n", 1, "f: idempotency_key must be a str"),
         ("def f(idempotency_key: str) -> str:\n    'x'\n", 1, "f: idempotency_key must be a keyword without a default"),
     ],
 )

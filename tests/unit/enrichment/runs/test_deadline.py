@@ -78,6 +78,7 @@ def test_without_a_deadline_there_is_none() -> None:
         ("05:30 Berlin/Europe", "is no time"),
         ("05:30 ../../etc", "is no time"),
         ("tomorrow", "is no time"),
+        ("9999-12-31T23:59-12:00", "is no time"),
         ("2026-12-01T05:30", r"has no time zone: add one, for example '2026-12-01T05:30\+00:00' for UTC"),
     ],
 )

@@ -116,3 +116,19 @@ def test_a_delta_of_an_unknown_kind_continues_its_block_because_the_answer_is_pa
     assert whole(*block({"type": "new", "news": None}, *deltas))["content"] == [
         {"type": "new", "news": "ab", "count": 2}
     ]
+
+
+@pytest.mark.parametrize("stop_reason", ["max_tokens", "tool_use"])
+def test_an_input_that_max_tokens_cuts_is_an_answer_and_otherwise_the_stream_is_broken(stop_reason: str) -> None:
+    cut = {"type": "input_json_delta", "partial_json": '{"order": "A'}
+    called = block({"type": "tool_use", "id": "t", "name": "look_up", "input": {}}, cut)
+    delta = {"stop_reason": stop_reason, "stop_sequence": None}
+    stopped = {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 7}}
+    stream = MessageStream()
+    for event in (START, *called, stopped, END[1]):
+        stream.add(msgspec.json.encode(event))
+    if stop_reason == "tool_use":
+        with pytest.raises(StreamBroken, match="is not JSON"):
+            _ = stream.message
+    else:
+        assert msgspec.json.decode(stream.message)["content"][0]["input"] == {}
