@@ -1,4 +1,4 @@
-"""Kill points of an agent; `python -m tests.chaos.agents` plays all of them."""
+"""Kill points of an agent; `make chaos PART=agents` plays all of them."""
 
 from __future__ import annotations
 

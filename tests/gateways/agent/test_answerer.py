@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
+import anthropic
 import pytest
 
 from include.enrichment.agent.settings import RowLimits, RunLimits
 from include.enrichment.agent.transcript import Approval
 from include.enrichment.errors import BudgetExceeded, LakeError, NotYet
+from include.gateways.synchronous.limited_client import limited_client
+from include.gateways.synchronous.messages import Messages
 from tests.fixtures.agents import REQUEST_ID, Script, World, agent_params, answer, call, text
+from tests.fixtures.emulator import Emulator
 
 LOOP = (
     answer(text("I look."), call("look_up", order="A-1")),
@@ -28,6 +33,21 @@ def ask(world: World, script: Script, **options: Any) -> dict[str, Any] | None:
         return None
     result: dict[str, Any] = json.loads(line)
     message: dict[str, Any] = result.get("message", result)
+    return message
+
+
+def ask_over_http(world: World, emulator: Emulator, **options: Any) -> dict[str, Any]:
+    """Answer the request with a model that the emulator plays; return the message."""
+
+    async def answered() -> bytes | None:
+        http_client = anthropic.DefaultAsyncHttpxClient(verify=False, trust_env=False)
+        client = anthropic.AsyncAnthropic(api_key=emulator.api_key, base_url=emulator.url, http_client=http_client)
+        async with Messages(limited_client(client), name="anthropic_default") as messages:
+            return await world.agent(messages, **options).answer(REQUEST_ID, agent_params())
+
+    line = asyncio.run(answered())
+    assert line
+    message: dict[str, Any] = json.loads(line)["message"]
     return message
 
 
@@ -141,20 +161,24 @@ def test_a_writing_tool_that_raises_is_called_again_with_its_key_and_then_the_ro
 @pytest.mark.parametrize(
     ("limits", "turns", "why"),
     [
-        ({"turns": 5}, 5, "it reached its limit of 5 turns"),
-        ({"tool_calls": 2}, 3, "it reached its limit of 2 tool calls"),
-        ({"tokens": 400}, 4, "it reached its limit of 400 tokens (440 used)"),
-        ({"usd": Decimal("0.00003")}, 2, "it reached its limit of less than $0.0001 (less than $0.0001 used)"),
+        ({"turns": 5}, 5, r"it reached its limit of 5 turns"),
+        ({"tool_calls": 2}, 3, r"it reached its limit of 2 tool calls"),
+        ({"tokens": 400}, None, r"it reached its limit of 400 tokens \(\d+ used\)"),
+        ({"usd": Decimal("0.0005")}, None, r"it reached its limit of \$0\.0005 \(\$0\.\d+ used\)"),
     ],
 )
-def test_a_runaway_loop_stops_at_each_limit(world: World, limits: dict[str, Any], turns: int, why: str) -> None:
-    script = Script(*(answer(call("look_up", number, order=f"A-{number}")) for number in range(20)))
-    message = ask(world, script, per_row=RowLimits(**limits))
-    assert message
-    assert message["stop_details"]["explanation"] == why
-    assert len(script.bodies) == turns
-    assert message["usage"]["input_tokens"] == 100 * turns
+def test_a_runaway_loop_stops_at_each_limit(
+    world: World, emulator: Emulator, limits: dict[str, Any], turns: int | None, why: str
+) -> None:
+    emulator.set_faults([{"kind": "runaway"}])
+    message = ask_over_http(world, emulator, per_row=RowLimits(**limits))
+    assert re.fullmatch(why, message["stop_details"]["explanation"])
     assert message["content"] == []
+    asked = len(emulator.messages())
+    assert asked == turns or (turns is None and 1 < asked < 20)
+    (billed,) = emulator.bills()["bills"]
+    assert message["usage"]["output_tokens"] == billed["output_tokens"]
+    assert message["usage"]["input_tokens"] == billed["input_tokens"]
 
 
 def test_three_equal_failures_stop_a_row(world: World) -> None:
@@ -178,12 +202,14 @@ def test_a_run_that_reaches_its_limit_stops_and_keeps_its_transcripts(world: Wor
     assert len(again.bodies) == 1
 
 
-def test_a_paused_turn_is_resumed(world: World) -> None:
-    script = Script(answer(text("Wait."), stop_reason="pause_turn"), LOOP[-1])
-    message = ask(world, script)
-    assert message
+def test_a_paused_turn_is_resumed(world: World, emulator: Emulator) -> None:
+    emulator.set_faults([{"kind": "pause_turn"}])
+    message = ask_over_http(world, emulator)
     assert message["stop_reason"] == "end_turn"
-    assert [one["role"] for one in script.bodies[1]["messages"]] == ["user", "assistant"]
+    turns = [step for name, step in world.transcripts.steps(REQUEST_ID).items() if "." not in name]
+    assert "pause_turn" in str(turns[0])
+    assert len(emulator.messages()) == len(turns) > 1
+    assert emulator.bills()["billed_twice"] == 0
 
 
 def test_a_row_never_mixes_the_two_prices_of_a_model(world: World) -> None:
