@@ -65,7 +65,7 @@ $(BENCHMARKS)/.installed: requirements-dev.lock tests/benchmarks/requirements.lo
 	@touch $@
 
 .PHONY: chaos
-chaos: setup $(BENCHMARKS)/.installed ## kill tasks and servers at every point, also with a peer; PART=kill-points, random or peer
+chaos: setup $(BENCHMARKS)/.installed ## kill tasks and servers at every point, also with a peer; PART=kill-points, asked, agents, random or peer
 	@$(BIN)/python -m tests.chaos $(addprefix --part ,$(PART))
 
 .PHONY: docker-test

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from include.stack.progress import complain, say
-from tests.chaos.kill_points.findings import whole
+from tests.chaos.agents.findings import of_agents
+from tests.chaos.kill_points.findings import of_asked, whole
 from tests.chaos.random_runs import random_runs
 from tests.chaos.report import Finding, read_findings, table
 
@@ -23,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PEER_PYTHON = ROOT / ".venv-benchmarks/bin/python"
 PARTS = {
     "kill-points": "Kill points: every write, every fault",
+    "asked": "Kill points of runs that ask synchronously",
+    "agents": "Kill points of an agent",
     "random": "Random kills on the real scheduler",
     "peer": "The same for a peer",
 }
@@ -38,6 +41,8 @@ def main() -> int:
     begun = time.monotonic()
     plays: dict[str, Callable[[], Iterable[Finding]]] = {
         "kill-points": whole,
+        "asked": of_asked,
+        "agents": of_agents,
         "random": lambda: random_runs(runs=options.runs, seed=options.seed),
         "peer": _peer,
     }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import signal
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -12,11 +11,10 @@ import msgspec
 
 from include.gateways.agent.transcripts import Transcripts
 from include.gateways.lake import Lake
-from tests.chaos.agents.process import REQUEST_ID
+from tests.chaos.agents.process import REQUEST_ID, work
+from tests.chaos.kill_points.step_process import FORKING, ONE_AT_A_TIME, PRELOADED
 from tests.fixtures.acting import acts
-from tests.fixtures.emulator import ROOT, Emulator
-
-_NEVER = 999
+from tests.fixtures.emulator import Emulator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +26,8 @@ class Played:
     :param acted: what the tools have done
     :param billed_twice: turns that were paid for twice
     :param paid_usd: what the emulator bills
+    :param answered: whether the row has an answer
+    :param killed: whether the first process was
     """
 
     steps: list[str]
@@ -35,6 +35,7 @@ class Played:
     billed_twice: int
     paid_usd: Decimal
     answered: bool
+    killed: bool
 
 
 def play(folder: Path, emulator: Emulator, *, at: int, moment: str) -> Played:
@@ -44,21 +45,35 @@ def play(folder: Path, emulator: Emulator, *, at: int, moment: str) -> Played:
     :param at: from 1; 0: kill none
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if at:
-        killed = _run(folder, emulator, at, moment)
-        assert killed.returncode in (-9, 0), killed.stderr.decode()
-    ended = _run(folder, emulator, _NEVER, moment)
-    assert ended.returncode == 0, ended.stderr.decode()
+    killed = bool(at) and _run(folder, emulator, at, moment) is None
+    answer = _run(folder, emulator, 0, moment)
+    assert answer is not None
     bills = emulator.bills()
     return Played(
         steps=list(Transcripts(Lake.in_folder(folder / "lake"), pipeline="actions").steps(REQUEST_ID)),
         acted=len(acts(folder / "acts.jsonl")),
         billed_twice=bills["billed_twice"],
         paid_usd=Decimal(bills["usd"]),
-        answered=msgspec.json.decode(ended.stdout)["type"] == "succeeded",
+        answered=msgspec.json.decode(answer)["type"] == "succeeded",
+        killed=killed,
     )
 
 
-def _run(folder: Path, emulator: Emulator, at: int, moment: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "tests.chaos.agents.process", str(folder), emulator.url, emulator.api_key]
-    return subprocess.run([*command, str(at), moment], cwd=ROOT, capture_output=True, check=False)
+def _run(folder: Path, emulator: Emulator, at: int, moment: str) -> bytes | None:
+    """Run a process to its end, and return its result line; None if it was killed."""
+    receiver, sender = FORKING.Pipe(duplex=False)
+    process = FORKING.Process(target=work, args=(folder, emulator.url, emulator.api_key, at, moment, sender))
+    with ONE_AT_A_TIME:
+        FORKING.set_forkserver_preload(PRELOADED)
+        process.start()
+    sender.close()
+    try:
+        answer = receiver.recv_bytes()
+    except EOFError:
+        answer = None
+    finally:
+        with ONE_AT_A_TIME:
+            process.join()
+        receiver.close()
+    assert process.exitcode == (-signal.SIGKILL if answer is None else 0)
+    return answer

@@ -7,7 +7,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,8 @@ from tests.fixtures.s3 import running_s3_server
 SUBJECT = "this project"
 _PARALLEL = (os.cpu_count() or 1) + 1
 _SEEDS = range(3)
+#: The bound of what a killed process pays again.
+_OPEN_REQUESTS = (1, 4)
 _BEFORE_AND_AFTER: tuple[Moment, ...] = ("before", "after")
 #: Enough for two chunks besides the canary.
 _FEW_ROWS = 23
@@ -48,10 +50,22 @@ _MOST_NOTES = 3
 
 def whole() -> Iterator[Finding]:
     """Yield every finding of this project's own chaos as it is made; takes some minutes."""
+    with _worlds() as worlds:
+        yield from findings(worlds)
+
+
+def of_asked() -> Iterator[Finding]:
+    """Yield only the findings of runs that ask synchronously."""
+    with _worlds() as worlds:
+        yield from asked_findings(worlds)
+
+
+@contextmanager
+def _worlds() -> Iterator[Worlds]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         emulator = stack.enter_context(EmulatorProcess(folder / "emulator", processing_seconds=0))
-        yield from findings(Worlds(folder / "worlds", emulator, s3=stack.enter_context(running_s3_server())))
+        yield Worlds(folder / "worlds", emulator, s3=stack.enter_context(running_s3_server()))
 
 
 def findings(worlds: Worlds) -> Iterator[Finding]:
@@ -77,8 +91,6 @@ def findings(worlds: Worlds) -> Iterator[Finding]:
     yield from _attached_findings(worlds)
     yield _finding("SIGKILL at each write of an upload or of a deletion of files", _uploaded(worlds))
     yield _finding("2 runs of a partition at once, with uploaded files", _races(worlds, 2, UPLOADED))
-    for open_requests in (1, 4):
-        yield from _asked_findings(worlds, open_requests)
 
 
 def _rich_findings(worlds: Worlds) -> Iterator[Finding]:
@@ -110,24 +122,17 @@ def _attached_findings(worlds: Worlds) -> Iterator[Finding]:
     yield _finding(f"SIGKILL again and again{note}", _killed_repeatedly(worlds, ATTACHED))
 
 
-def _asked_findings(worlds: Worlds, open_requests: int) -> Iterator[Finding]:
-    """Kill runs that ask synchronously at each write, each call among them, and anywhere."""
-    kind, note = asked(open_requests), f", asked synchronously, {open_requests} open at a time"
-    numbers = range(1, len(writes_of(worlds.new(rows=_FEW_RICH_ROWS, kind=kind))) + 1)
-    for moment in _BEFORE_AND_AFTER:
+def asked_findings(worlds: Worlds) -> Iterator[Finding]:
+    """Kill runs that ask synchronously at each of their writes and calls, one after the other, and let some race."""
+    for open_requests in _OPEN_REQUESTS:
+        kind = asked(open_requests)
+        note = f"asked synchronously, {open_requests} open at a time"
         plays = [
-            (f"write {number}", partial(killed_at, worlds.new(rows=_FEW_RICH_ROWS, kind=kind), {number: moment}))
-            # With several requests open, parts hold several answers, so the last writes are not always reached.
-            for number in (numbers if open_requests == 1 else numbers[: len(numbers) // 2])
+            (moment, partial(killed_at, worlds.new(rows=_FEW_RICH_ROWS, kind=kind), moment))
+            for moment in _BEFORE_AND_AFTER
         ]
-        yield _finding(f"SIGKILL {moment} each write and call{note}", plays, open_requests=open_requests)
-    kills = {seed: random_kills(random.Random(seed), share=0.15) for seed in range(12)}
-    yield _finding(
-        f"SIGKILL again and again{note}",
-        [(f"seed {seed}", partial(killed_at, worlds.new(kind=kind), kills[seed])) for seed in kills],
-        open_requests=open_requests,
-    )
-    yield _finding(f"2 runs of a partition at once{note}", _races(worlds, 2, kind), open_requests=open_requests)
+        yield _finding(f"SIGKILL before and after each write and call, {note}", plays, open_requests=open_requests)
+    yield _finding(f"2 runs of a partition at once, {note}", _races(worlds, 2, kind)[:2], open_requests=open_requests)
 
 
 def _killed_once(worlds: Worlds, writes: Sequence[str], kind: Kind = PLAIN, note: str = "") -> Iterator[Finding]:

@@ -92,6 +92,10 @@ class Place:
         """The log of one run's writes: one line per write, in order."""
         return self.folder / f"writes-{run_id}.log"
 
+    def deaths(self, run_id: str) -> Path:
+        """The writes at which processes of a run have died, if each of them is to be struck once."""
+        return self.folder / f"deaths-{run_id}.log"
+
     def late_create(self, run_id: str) -> Path:
         """The body of a create whose process died before the request arrived."""
         return self.folder / f"late-{run_id}.json"

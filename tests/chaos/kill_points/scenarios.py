@@ -19,7 +19,7 @@ from tests.chaos.kill_points.api_troubles import Trouble
 from tests.chaos.kill_points.invariants import Outcome, billed_twice, check, half_done
 from tests.chaos.kill_points.pipelines import CANARY_ROWS, CHUNK_REQUESTS, TWO
 from tests.chaos.kill_points.run import Run, RunFailed
-from tests.chaos.kill_points.step_process import Moment, Step
+from tests.chaos.kill_points.step_process import Kills, Moment, Step
 from tests.chaos.kill_points.world import World
 from tests.fixtures.emulator import Fault
 from tests.fixtures.lake import delete
@@ -38,7 +38,7 @@ CHANGED = 3
 _FEWEST_WRITES = 45
 
 
-def killed_at(world: World, kills: Mapping[int, Moment], *, faults: Sequence[Fault] = ()) -> Outcome:
+def killed_at(world: World, kills: Kills, *, faults: Sequence[Fault] = ()) -> Outcome:
     """
     Kill a run at each of these writes once.
 

@@ -17,6 +17,7 @@ import signal
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,15 +50,18 @@ from tests.fixtures.flow import DAY
 #: ``late``, for a create only: the process is already dead when its request arrives. ``during``, for a create only: it
 #: dies when half of the body is sent.
 Moment = Literal["before", "during", "after", "late"]
+#: By the number of a write, from 1; a moment alone: once at each write of a step and pass, told apart by its kind and
+#: by how many of that kind the process has made.
+Kills = Mapping[int, Moment] | Moment
 CREATE, MESSAGE = "create", "message"
 UPLOAD, DELETE_FILE = "upload", "delete_file"
 #: The kinds of writes that concern uploaded files: the calls, and the states of their records.
 OF_FILES = ("uploading", UPLOAD, "uploaded", "deleting", DELETE_FILE, "deleted")
-#: Imported by the server, and by nobody else.
-_WARMED_UP = "tests.chaos.kill_points.warmed_up"
-_FORKING = multiprocessing.get_context("forkserver")
+#: Imported by the server that forks all processes of `make chaos`.
+PRELOADED = [__name__, "tests.chaos.kill_points.warmed_up", "tests.chaos.agents.process"]
+FORKING = multiprocessing.get_context("forkserver")
 #: Starting and joining a child changes state that all children of this process share.
-_ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.Lock()
 #: Far longer than any step takes, even on a busy machine.
 _HUNG_SECONDS = 600
 
@@ -114,17 +118,19 @@ class Killed:
 Ended = Done | ComeBack | Failed | Killed
 
 
-def run_process(place: Place, step: Step, kills: Mapping[int, Moment], *, life_seconds: float | None = None) -> Ended:
+def run_process(place: Place, step: Step, kills: Kills, *, life_seconds: float | None = None) -> Ended:
     """
     Run the step in a new process and wait for its end.
 
-    :param kills: the run's writes at which the process is killed, numbered from 1
+    :param kills: the run's writes at which the process is killed
     :param life_seconds: kill it from outside after this time, at any point
     """
-    receiver, sender = _FORKING.Pipe(duplex=False)
-    process = _FORKING.Process(target=_work, args=(place, step, dict(kills), sender))
-    with _ONE_AT_A_TIME:
-        _FORKING.set_forkserver_preload([__name__, _WARMED_UP])
+    receiver, sender = FORKING.Pipe(duplex=False)
+    process = FORKING.Process(
+        target=_work, args=(place, step, kills if isinstance(kills, str) else dict(kills), sender)
+    )
+    with ONE_AT_A_TIME:
+        FORKING.set_forkserver_preload(PRELOADED)
         process.start()
     sender.close()
     try:
@@ -136,14 +142,14 @@ def run_process(place: Place, step: Step, kills: Mapping[int, Moment], *, life_s
     except EOFError:
         ended = Killed()
     finally:
-        with _ONE_AT_A_TIME:
+        with ONE_AT_A_TIME:
             process.join()
             process.close()
         receiver.close()
     return ended
 
 
-def _work(place: Place, step: Step, kills: Mapping[int, Moment], sender: Connection) -> None:
+def _work(place: Place, step: Step, kills: Kills, sender: Connection) -> None:
     """Run the step and send its result; this is the main function of the process."""
     gc.disable()  # it would look at, and so copy, every page that the process shares with its server
     tempfile.tempdir = str(place.folder)  # so that the files of a killed process are deleted with the folder
@@ -232,11 +238,13 @@ def _kind(key: str, data: Any) -> str:
 class _Writes:
     """Numbers the writes of a run across all of its processes, and kills this process at some of them."""
 
-    def __init__(self, place: Place, step: Step, kills: Mapping[int, Moment]) -> None:
+    def __init__(self, place: Place, step: Step, kills: Kills) -> None:
         self._place = place
         self._step = step
         self._kills = kills
         self._log = place.writes(step.run_id)
+        self._deaths = place.deaths(step.run_id)
+        self._of_kind: Counter[str] = Counter()
         self._one_at_a_time = threading.Lock()
 
     @contextmanager
@@ -245,7 +253,7 @@ class _Writes:
         Number the write that happens inside the block, and kill the process before or after it if planned. Yields the
         moment that is planned; the block itself has to die ``during`` the write.
         """
-        moment = self._kills.get(self._note(kind, what))
+        moment = self._moment(kind, number=self._note(kind, what))
         if moment == "late" and sending is not None:
             self._place.late_create(self._step.run_id).write_bytes(sending())
         if moment in ("before", "late"):
@@ -255,6 +263,18 @@ class _Writes:
         finally:
             if moment == "after":
                 _die()
+
+    def _moment(self, kind: str, *, number: int) -> Moment | None:
+        if not isinstance(self._kills, str):
+            return self._kills.get(number)
+        with self._one_at_a_time, self._deaths.open("a+", encoding="utf-8") as deaths:
+            self._of_kind[kind] += 1
+            death = f"{self._step.name} {self._step.pass_name} {kind} {self._of_kind[kind]}"
+            deaths.seek(0)
+            if death in deaths.read().splitlines():
+                return None
+            deaths.write(f"{death}\n")
+        return self._kills
 
     def _note(self, kind: str, what: str) -> int:
         with self._one_at_a_time, self._log.open("a+", encoding="utf-8") as log:
