@@ -243,7 +243,10 @@ ROOMS = [
     ),
     Room(
         path="include/gateways/agent",
-        imports={"include.enrichment", "include.gateways.agent", "include.gateways.lake", "msgspec", "pydantic"},
+        imports={
+            *("include.enrichment", "include.gateways.agent", "include.gateways.lake"),
+            *("include.gateways.synchronous.answerer", "msgspec", "pydantic"),
+        },
         only={"answerer.py": {"anthropic", "httpx2"}, "row.py": {"anthropic", "httpx2"}},
     ),
     Room(

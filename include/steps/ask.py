@@ -21,11 +21,11 @@ from include.gateways.claude import Claude
 from include.gateways.conditional_writes import check_conditional_writes
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger, Recorded
-from include.steps.asking.answerer import Answerer
+from include.gateways.synchronous.answerer import Answerer
 from include.steps.asking.asker import Asker
 from include.steps.asking.lease import Lease, take_lease
 from include.steps.asking.parts import Parts
-from include.steps.asking.questions import open_questions
+from include.steps.asking.unanswered import open_unanswered
 from include.steps.files.chunk_files import Chunk, read_chunk
 from include.steps.files.extracted import read_extracted, read_pipeline
 from include.steps.files.request_body import OpenBuckets
@@ -208,10 +208,10 @@ class _Pass:
                 f"{len(chunk.request_ids):,}",
                 f"{at_once:,}",
             )
-            with open_questions(
+            with open_unanswered(
                 self._lake, chunk, unanswered, open_buckets=self._open_buckets, files=files
-            ) as questions:
-                await asker.ask(questions, first_alone=chunk.cached is not None)
+            ) as requests:
+                await asker.ask(requests, first_alone=chunk.cached is not None)
         except BaseException:
             held.give_back()
             raise

@@ -15,10 +15,10 @@ from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.steps.files.extracted import open_run
 from include.steps.planning.budgets import check_budgets, may_stop, read_usage
-from include.steps.planning.by_variant import group_by_variant, sizes_by_variant
+from include.steps.planning.by_group import group_requests, sizes_by_group
 from include.steps.planning.estimator import make_estimators
 from include.steps.planning.in_flight import find_in_flight
-from include.steps.planning.new_chunks import read_sizes, split_by_variant
+from include.steps.planning.new_chunks import read_sizes, split_by_group
 from include.steps.planning.select_requests import select_requests
 from include.steps.planning.upload_marks import find_uploads
 
@@ -43,14 +43,14 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
             new = selection.request_ids - planned
             to_send = divide(new, in_flight.chunks).to_send
             whole = read_sizes(to_send, selection.made, run, find_uploads(run, selection.made.values()))
-            sizes = sizes_by_variant(whole, group_by_variant(to_send, run, selection.repairs or ()))
+            sizes = sizes_by_group(whole, group_requests(to_send, run, selection.repairs or ()))
             mode = choose_mode(pipeline.settings, len(to_send))
             estimate = estimators.estimate(name, sizes, mode)
             forecasts[name] = PassForecast(
                 in_flight=len(new) - len(to_send),
                 to_send=len(to_send),
                 bytes=estimate.bytes,
-                batches=len(split_by_variant(sizes, pipeline.limits)) if mode == "batch" else 0,
+                batches=len(split_by_group(sizes, pipeline.limits)) if mode == "batch" else 0,
                 estimate=estimate,
             )
             planned |= new

@@ -29,10 +29,10 @@ from include.steps.asking.deadline import find_switch
 from include.steps.files.chunk_files import ChunkWriter, request_ids_of
 from include.steps.files.extracted import ExtractedRun, open_run
 from include.steps.planning.budgets import check_budgets, may_stop, read_usage
-from include.steps.planning.by_variant import group_by_variant, sizes_by_variant
+from include.steps.planning.by_group import group_requests, sizes_by_group
 from include.steps.planning.estimator import Estimators, make_estimators
 from include.steps.planning.in_flight import InFlightNow, find_in_flight, was_sent
-from include.steps.planning.new_chunks import NewChunk, read_sizes, split_by_variant, write_chunks
+from include.steps.planning.new_chunks import NewChunk, read_sizes, split_by_group, write_chunks
 from include.steps.planning.plan_files import write_plan
 from include.steps.planning.select_requests import Selection, select_requests
 from include.steps.planning.upload_marks import UploadMarks, find_uploads
@@ -155,9 +155,9 @@ def _decide(
     :param later: the requests that the main pass will send, in the canary pass
     """
     pa.default_memory_pool().release_unused()  # the sizes need some
-    groups = group_by_variant(division.to_send, run, selection.repairs or ())
-    sizes = sizes_by_variant(read_sizes(division.to_send, selection.made, run, uploads), groups)
-    parts = split_by_variant(sizes, run.pipeline.limits)
+    groups = group_requests(division.to_send, run, selection.repairs or ())
+    sizes = sizes_by_group(read_sizes(division.to_send, selection.made, run, uploads), groups)
+    parts = split_by_group(sizes, run.pipeline.limits)
     usage_records = read_usage(run.pipeline, lake)
     estimators = make_estimators(run, usage_records, lake)
     make_estimates = partial(_estimates, pass_name, sizes, later=later, run=run, estimators=estimators, uploads=uploads)
@@ -217,7 +217,7 @@ def _estimates(
     """
     found = {pass_name: estimators.estimate(pass_name, sizes, mode)}
     if later:
-        of_later = sizes_by_variant(read_sizes(later, {}, run, uploads), group_by_variant(later, run))
+        of_later = sizes_by_group(read_sizes(later, {}, run, uploads), group_requests(later, run))
         found[passes.MAIN] = estimators.estimate(passes.MAIN, of_later, later_mode)
     return found
 

@@ -52,7 +52,7 @@ _RULES = {
         "a timedelta above 0",
         "timedelta(hours=12)",
     ),
-    "asks": _Rule(_is_bool, "True or False", "True"),
+    "asks_person": _Rule(_is_bool, "True or False", "True"),
     "pass_name": _Rule(
         lambda value: isinstance(value, str) and bool(re.fullmatch(r"canary|main|retry(_\d)?", value)),
         "'canary', 'main', 'retry' or 'retry_<number>'",

@@ -73,7 +73,7 @@ def act(flow: Flow, run_id: str) -> Manifest:
                 transcripts=Transcripts(flow.lake, pipeline=opened.name),
                 per_row=opened.settings.limits.per_row,
                 per_run=opened.settings.limits.per_run,
-                asks=False,
+                asks_person=False,
             )
 
     table = pipeline.settings.source.table or ""

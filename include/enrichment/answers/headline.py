@@ -86,7 +86,7 @@ def planned(chunks: Collection[str]) -> str:
     return _count(len(chunks), "chunk") if chunks else "nothing to send"
 
 
-def asked(counts: Mapping[str, int]) -> str:
+def counted(counts: Mapping[str, int]) -> str:
     """Return the result of `ask`, ``118 succeeded, 2 invalid``, or of `approve`, ``4 approved, 1 rejected``."""
     return ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
 

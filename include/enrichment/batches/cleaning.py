@@ -125,8 +125,8 @@ def old_raw(written: Mapping[str, datetime], loaded: Set[str], *, now: datetime,
 
 def old_transcripts(last_written: Mapping[str, datetime], *, now: datetime, days: int) -> Set[str]:
     """
-    Return the rows whose transcripts are old. One of a row that has no paid answer yet must stay all the same: without
-    it, the row would be asked, and would act, again.
+    Return the rows whose transcripts are old. The caller keeps those of rows that have no paid answer yet, which would
+    be asked, and would act, again.
 
     :param last_written: the last write time of each transcript, by the id of its request
     """

@@ -31,8 +31,6 @@ ASSUMED_BATCH, ASSUMED_ANSWER = timedelta(hours=1), timedelta(seconds=30)
 _SLOWER = 1.25
 #: Of ten batches, one may take longer than expected.
 _WITHIN = 0.9
-#: The price of a synchronous token is this many times that of the same token in a batch (docs of pricing, 2026-10-08).
-DEARER = 2
 
 
 @dataclass(frozen=True, kw_only=True)

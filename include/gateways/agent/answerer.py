@@ -25,8 +25,9 @@ from include.enrichment.agent.transcript import (
 from include.enrichment.answers.outcome import remedy
 from include.enrichment.errors import BudgetExceeded, NotYet
 from include.gateways.agent.functions import Functions, OutcomeUnknown
-from include.gateways.agent.row import Errored, Messages, Row
+from include.gateways.agent.row import Errored, Row
 from include.gateways.agent.transcripts import Transcripts
+from include.gateways.synchronous.answerer import Answerer
 
 #: After an error of the API in the middle of a row.
 _PAUSE = timedelta(minutes=1)
@@ -42,34 +43,34 @@ class AgentAnswerer:
 
     :param messages: sends the request of one turn
     :param tools: the tools of the run
-    :param asks: True: a call that a person has to approve waits, and the answer of its row is None. False: nobody can
-        be asked any more, and a call that nobody has approved is not made
+    :param asks_person: True: a call that a person has to approve waits, and the answer of its row is None. False: a
+        call that nobody has approved is not made
     """
 
     def __init__(
         self,
-        messages: Messages,
+        messages: Answerer,
         *,
         tools: Iterable[Tool],
         functions: Functions,
         transcripts: Transcripts,
         per_row: RowLimits,
         per_run: RunLimits,
-        asks: bool,
+        asks_person: bool,
     ) -> None:
         self._messages = _Limited(messages, per_run)
         self._tools = {tool.name: tool for tool in tools}
         self._functions = functions
         self._transcripts = transcripts
         self._per_row = per_row
-        self._asks = asks
+        self._asks_person = asks_person
 
     async def answer(self, request_id: str, params: bytes) -> bytes | None:
         """
         Return the ``result`` of the result line, or None if a call of a tool waits for a person.
 
         Raises BudgetExceeded if the run reaches a limit, NotYet if the API fails in the middle of a row, LakeError if
-        the transcript does not belong to the request, and the errors of Messages.
+        the transcript does not belong to the request, and the errors of ``messages``.
         """
         row = Row(
             request_id,
@@ -126,7 +127,7 @@ class AgentAnswerer:
                 approval = Approval(fingerprint=fingerprint, tool=tool.name, input=call["input"], at=datetime.now(UTC))
                 await row.put_approval(number, approval)
             decided = row.approval(number)
-            waits |= self._asks and decided is not None and decided.approved is None
+            waits |= self._asks_person and decided is not None and decided.approved is None
         return waits
 
     def _why_stop(self, row: Row, results: Mapping[str, Any] | None) -> str | None:
@@ -140,7 +141,7 @@ class AgentAnswerer:
 class _Limited:
     """Sends requests until the run reaches a limit."""
 
-    def __init__(self, messages: Messages, limits: RunLimits) -> None:
+    def __init__(self, messages: Answerer, limits: RunLimits) -> None:
         self.spent = Spent()
         self._messages = messages
         self._limits = limits

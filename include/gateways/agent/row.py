@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import httpx2
 import msgspec
@@ -32,15 +32,9 @@ from include.enrichment.agent.transcript import (
 from include.enrichment.errors import LakeError
 from include.gateways.agent.functions import Functions
 from include.gateways.agent.transcripts import Step, Transcripts
+from include.gateways.synchronous.answerer import Answerer
 
 _DECLINED = "This call was not approved. Do not make it again, and finish without it."
-
-
-class Messages(Protocol):
-    """Sends one request to the API; see Answerer."""
-
-    async def answer(self, request_id: str, params: bytes) -> bytes | None:
-        """Return the ``result`` of its result line."""
 
 
 class Errored(Exception):
@@ -74,7 +68,7 @@ class Row(httpx2.AsyncBaseTransport):
         self,
         request_id: str,
         *,
-        messages: Messages,
+        messages: Answerer,
         functions: Functions,
         transcripts: Transcripts,
         steps: dict[str, Step],

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from include.enrichment.errors import NotYet
 from include.enrichment.synchronous import lease as leases
-from include.steps.asking.answerer import Answerer
+from include.gateways.synchronous.answerer import Answerer
 from include.steps.asking.lease import Lease
 from include.steps.asking.parts import Parts, result_line
 
@@ -51,9 +51,9 @@ class _Places:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class Unanswered:
     """
-    A request to ask.
+    A request that has no answer yet.
 
     :param size_bytes: of its params as they are sent
     :param params: makes them, with the bytes of its attachments
@@ -87,7 +87,7 @@ class Asker:
         self._asking: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
 
-    async def ask(self, requests: AsyncGenerator[Question], *, first_alone: bool) -> None:
+    async def ask(self, requests: AsyncGenerator[Unanswered], *, first_alone: bool) -> None:
         """
         Ask all, and return once every answer is stored.
 
@@ -113,34 +113,34 @@ class Asker:
         if self._failure:
             raise self._failure
 
-    async def _ask_all(self, requests: AsyncIterator[Question], *, first_alone: bool) -> None:
-        async for question in requests:
-            await self._places.take(question.size_bytes)
+    async def _ask_all(self, requests: AsyncIterator[Unanswered], *, first_alone: bool) -> None:
+        async for request in requests:
+            await self._places.take(request.size_bytes)
             if self._failure:
                 return
             if self._stopping.is_set():
                 raise NotYet("The task was stopped. What it has asked is stored.", again_at=datetime.now(UTC))
-            task = asyncio.create_task(self._one(question))
+            task = asyncio.create_task(self._one(request))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
             if first_alone:
                 first_alone = False
                 await asyncio.wait([task])
 
-    async def _one(self, question: Question) -> None:
+    async def _one(self, request: Unanswered) -> None:
         result = None
         try:
             self._lease.check()
-            result = await self._answerer.answer(question.request_id, await question.params())
+            result = await self._answerer.answer(request.request_id, await request.params())
             if result is None:
                 self.waiting += 1
         except Exception as error:
             self._failure = self._failure or error
         finally:
             if result is None:
-                await self._places.free([question.size_bytes])
+                await self._places.free([request.size_bytes])
             else:
-                self._answered.put_nowait((result_line(question.request_id, result), question.size_bytes))
+                self._answered.put_nowait((result_line(request.request_id, result), request.size_bytes))
 
     async def _write(self) -> None:
         """Store the answers as they come. While some are being stored, others come, and are stored together."""

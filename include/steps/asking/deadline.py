@@ -10,10 +10,11 @@ from decimal import Decimal
 import pyarrow as pa
 
 from include.enrichment.cost.estimate import Estimate
+from include.enrichment.cost.prices import prices
 from include.enrichment.errors import BudgetExceeded
 from include.enrichment.runs import passes
 from include.enrichment.runs.modes import Mode
-from include.enrichment.synchronous.deadline import DEARER, Switch, keep_deadline, measure_pace
+from include.enrichment.synchronous.deadline import Switch, keep_deadline, measure_pace
 from include.steps.files.extracted import ExtractedRun
 from include.steps.planning.budgets import check_budgets
 from include.steps.planning.in_flight import InFlightNow
@@ -57,7 +58,9 @@ def find_switch(
         is_last=pass_name == names[-1],
         pace=measure_pace(usage_records),
         batch_usd=_sum([*_high(estimates, "batch"), *in_flight_usd]),
-        synchronous_usd=_sum([*_high(estimates, "synchronous"), *(usd and usd * DEARER for usd in in_flight_usd)]),
+        synchronous_usd=_sum(
+            [*_high(estimates, "synchronous"), *(usd and usd / prices().batch for usd in in_flight_usd)]
+        ),
         budget_usd=limits.deadline_budget_usd,
         over_budget=over_budget,
     )

@@ -144,7 +144,7 @@ class Estimators:
         """
         Estimate the cost of requests in that pass.
 
-        :param sizes: of the requests of each group that has any, as sizes_by_variant() returns them
+        :param sizes: of the requests of each group that has any, as sizes_by_group() returns them
         :param mode: of the pass
         """
         nothing = SIZES_SCHEMA.empty_table()

@@ -83,11 +83,11 @@ class NewChunk:
     sizes: pa.Table
 
 
-def split_by_variant(sizes: Mapping[str, pa.Table], limits: BatchLimits) -> list[NewChunk]:
+def split_by_group(sizes: Mapping[str, pa.Table], limits: BatchLimits) -> list[NewChunk]:
     """
     Split requests into chunks as split_chunks() does, none with requests of two groups.
 
-    :param sizes: of the requests of each group, as sizes_by_variant() returns them
+    :param sizes: of the requests of each group, as sizes_by_group() returns them
     """
     return [
         NewChunk(group=group, sizes=part) for group, of_one in sizes.items() for part in split_chunks(of_one, limits)
@@ -108,8 +108,8 @@ def write_chunks(
     """
     Write the chunks to local files, in one pass over the rows. No file stays open between two writes.
 
-    :param groups: the requests to send, as group_by_variant() returns them
-    :param parts: the same, as split_by_variant() returns them
+    :param groups: the requests to send, as group_requests() returns them
+    :param parts: the same, as split_by_group() returns them
     :param mode: how they are sent
     """
     synchronous = mode == "synchronous"

@@ -34,7 +34,7 @@ from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
 from include.steps.files.chunk_files import request_ids_of
 from include.steps.files.extracted import ExtractedRun
-from include.steps.planning.by_variant import group_by_variant
+from include.steps.planning.by_group import group_requests
 from include.steps.planning.plan_files import read_plan
 from include.steps.planning.prior_rejects import find_newest_rejects
 from include.steps.planning.retrying.escalations import find_escalations
@@ -140,7 +140,7 @@ def _check_canary(
         failed_checks = open_failed_checks(RowAnswers(run.rows, store), run.pipeline, checks)
         failed = failed_checks.find(canary, found.usable_in(canary), for_every_row=True)
         reasons |= {request_id: f"invalid, {answer.reason}" for request_id, answer in failed.items()}
-    for variant in group_by_variant(left, run):
+    for variant in group_requests(left, run):
         these = {*(run.by_variant[variant] & reasons)} if variant else reasons.keys()
         check_canary(
             {request_id: reason for request_id, reason in reasons.items() if request_id in these},

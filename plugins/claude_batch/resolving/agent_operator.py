@@ -12,7 +12,7 @@ from claude_batch.synchronous.ask_operator import AskOperator
 
 if TYPE_CHECKING:
     from include.enrichment.spec.pipeline import Pipeline
-    from include.steps.asking.answerer import Answerer
+    from include.gateways.synchronous.answerer import Answerer
 
 
 class AgentOperator(AskOperator):
@@ -22,14 +22,14 @@ class AgentOperator(AskOperator):
     Each answer of the model and each result of a tool is stored before the next step. A task that was killed goes on
     with the next step of each row, and a writing tool is called again only with the idempotency key that it had.
 
-    :param asks: True: a call that a person has to approve waits, and its row stays unanswered. False: a call that
-        nobody has approved is not made
+    :param asks_person: True: a call that a person has to approve waits, and its row stays unanswered. False: a call
+        that nobody has approved is not made
     """
 
-    def __init__(self, *, asks: bool, **kwargs: Any) -> None:
+    def __init__(self, *, asks_person: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_arguments(type(self).__name__, asks=asks)
-        self.asks = asks
+        check_arguments(type(self).__name__, asks_person=asks_person)
+        self.asks_person = asks_person
 
     def open_answerer(self, pipeline: Pipeline) -> AbstractAsyncContextManager[Answerer]:
         """Return the agent of the pipeline."""
@@ -53,5 +53,5 @@ class AgentOperator(AskOperator):
                 transcripts=Transcripts(open_lake(self.aws_conn_id), pipeline=self.pipeline),
                 per_row=limits.per_row,
                 per_run=limits.per_run,
-                asks=self.asks,
+                asks_person=self.asks_person,
             )

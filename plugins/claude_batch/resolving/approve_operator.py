@@ -30,7 +30,8 @@ class ApproveOperator(RunOperator, HITLOperator):
     rejected calls.
 
     Airflow shows the question under *Required Actions*, with the calls. The task waits without a worker and without a
-    triggerer. It is skipped if no call waits and none is left to make. Nobody's answer in time is a rejection.
+    triggerer. It is skipped if no call waits and none is left to make. If nobody answers in time, all calls are
+    rejected.
 
     :param pass_name: as for PlanOperator
     :param answer_within: how long a person has
@@ -96,7 +97,7 @@ class ApproveOperator(RunOperator, HITLOperator):
                 folder=folder,
                 lake=lake,
             )
-        self.set_headline(context, headline.asked(counts))
+        self.set_headline(context, headline.counted(counts))
         return counts
 
     def _open_calls(self, folder: RunFolder, lake: Lake) -> list[WaitingCall]:

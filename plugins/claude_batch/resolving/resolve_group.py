@@ -87,7 +87,7 @@ def _pass(
     with TaskGroup(group_id=name) as requests_pass:
         plan = PlanOperator(task_id="plan", aws_conn_id=aws_conn_id, trigger_rule=TriggerRule.NONE_FAILED, **of_pass)
         asking = {**of_pass, **connections, "deferrable": deferrable}
-        ask = AgentOperator(task_id="ask", asks=answer_within is not None, **asking)
+        ask = AgentOperator(task_id="ask", asks_person=answer_within is not None, **asking)
         plan >> ask
         if answer_within is not None:
             # Not at the top: Airflow's part of it takes a while to import, and few Dags ask a person.
@@ -96,5 +96,5 @@ def _pass(
             approve = ApproveOperator(
                 task_id="approve", answer_within=answer_within, aws_conn_id=aws_conn_id, **of_pass
             )
-            ask >> approve >> AgentOperator(task_id="act", asks=False, **asking)
+            ask >> approve >> AgentOperator(task_id="act", asks_person=False, **asking)
     return requests_pass

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.enrichment.spec.pipeline import Pipeline
-    from include.steps.asking.answerer import Answerer
+    from include.gateways.synchronous.answerer import Answerer
 
 
 class AskOperator(RunOperator):
@@ -80,7 +80,7 @@ class AskOperator(RunOperator):
         except NotYet as later:
             self.log.warning("%s Trying again at about %s UTC; the worker is free", later, f"{later.again_at:%H:%M:%S}")
             leave_worker(self, until=later.again_at)
-        self.set_headline(context, headline.asked(counts))
+        self.set_headline(context, headline.counted(counts))
         return counts
 
     def resume(self, context: Context, event: Any) -> dict[str, int]:

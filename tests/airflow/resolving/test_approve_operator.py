@@ -17,8 +17,8 @@ from include.steps.asking.approvals import Question
 from tests.fixtures.acting import acts
 
 
-def ask(context: Any, *, asks: bool = True) -> dict[str, int]:
-    return AgentOperator(task_id="ask", pipeline="actions", pass_name="main", asks=asks).execute(context)
+def ask(context: Any, *, asks_person: bool = True) -> dict[str, int]:
+    return AgentOperator(task_id="ask", pipeline="actions", pass_name="main", asks_person=asks_person).execute(context)
 
 
 def approve() -> ApproveOperator:
@@ -55,7 +55,7 @@ def test_the_calls_are_made_after_the_approval_and_not_before(
     assert question["body"].count("| refund |") == waiting
     counts = approve().execute_complete(context, answered("Approve"))
     assert counts == {"approved": waiting, "rejected": 0}
-    assert ask(context, asks=False) == {"succeeded": 3}
+    assert ask(context, asks_person=False) == {"succeeded": 3}
     assert len(acts(planned)) == waiting
 
 
@@ -69,7 +69,7 @@ def test_a_rejected_call_is_not_made_and_its_row_is_answered_without_it(
     assert row in {"T1", "T2", "T3"}  # its key
     counts = approve().execute_complete(context, answered("Approve", except_rows=[row]))
     assert counts == {"approved": waiting - 1, "rejected": 1}
-    assert ask(context, asks=False) == {"succeeded": 3}
+    assert ask(context, asks_person=False) == {"succeeded": 3}
     assert len(acts(planned)) == waiting - 1
 
 
@@ -113,6 +113,6 @@ def test_a_clear_after_the_decision_leaves_the_calls_to_the_next_task(
         approve().execute(context)
     approve().execute_complete(context, answered("Approve"))
     assert approve().execute(context) == {"approved": 0, "rejected": 0}
-    ask(context, asks=False)
+    ask(context, asks_person=False)
     with pytest.raises(AirflowSkipException):
         approve().execute(context)

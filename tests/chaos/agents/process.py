@@ -60,7 +60,7 @@ async def _answer(folder: Path, url: str, key: str, at: int, moment: str) -> byt
             transcripts=_Killed(Lake.in_folder(folder / "lake"), at=at, moment=moment),
             per_row=RowLimits(),
             per_run=RunLimits(),
-            asks=False,
+            asks_person=False,
         )
         return await agent.answer(REQUEST_ID, msgspec.json.encode(params))
 

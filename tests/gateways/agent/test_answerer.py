@@ -259,7 +259,7 @@ def test_a_call_that_a_person_approves_waits_and_is_made_after_the_approval(worl
     approval = world.transcripts.steps(REQUEST_ID)["002.02-approval"]
     assert isinstance(approval, Approval)
     world.transcripts.put(REQUEST_ID, "002.02-approval", approval.model_copy(update={"approved": True}))
-    message = ask(world, script, ask_first=True, asks=False)
+    message = ask(world, script, ask_first=True, asks_person=False)
     assert message
     assert list(world.acts.values()) == [("A-1", 500)]
     assert len(script.bodies) == 3
@@ -269,7 +269,7 @@ def test_a_call_that_a_person_approves_waits_and_is_made_after_the_approval(worl
 def test_a_call_that_nobody_approved_is_not_made_and_the_row_ends_without_it(world: World) -> None:
     script = Script(*LOOP)
     assert ask(world, script, ask_first=True) is None
-    message = ask(world, script, ask_first=True, asks=False)
+    message = ask(world, script, ask_first=True, asks_person=False)
     assert message
     assert not world.acts
     assert "This call was not approved." in script.bodies[2]["messages"][-1]["content"][1]["content"]

@@ -16,7 +16,7 @@ from include.enrichment.synchronous import lease
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.steps.asking import asker as asker_module
-from include.steps.asking.asker import Asker, Question
+from include.steps.asking.asker import Asker, Unanswered
 from include.steps.asking.lease import Lease, take_lease
 from include.steps.asking.parts import Parts
 from tests.steps.asking.test_lease import CHUNK
@@ -56,12 +56,12 @@ class Place:
                 finally:
                     place.open.discard(request_id)
 
-        async def questions() -> AsyncGenerator[Question]:
+        async def unanswered() -> AsyncGenerator[Unanswered]:
             for number in range(requests):
-                yield Question(request_id=f"r{number:02}", size_bytes=size_bytes, params=_params)
+                yield Unanswered(request_id=f"r{number:02}", size_bytes=size_bytes, params=_params)
 
         asker = Asker(Answerer(), self.parts, self.take(), at_once=at_once, stopping=self.stopping)
-        asyncio.run(asker.ask(questions(), first_alone=first_alone))
+        asyncio.run(asker.ask(unanswered(), first_alone=first_alone))
         return asker.waiting
 
 

@@ -1,4 +1,4 @@
-"""by_variant.py: the requests of a pass by the variant that they are sent for."""
+"""by_group.py: the requests of a pass by the variant that they are sent for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage.layout import RunFolder
 from include.steps.files.extracted import Extracted, ExtractedRun
-from include.steps.planning.by_variant import group_by_variant, sizes_by_variant
+from include.steps.planning.by_group import group_requests, sizes_by_group
 from tests.fixtures.flow import DAY, write_pipeline
 from tests.fixtures.variants import with_variants
 
@@ -45,31 +45,31 @@ def repair_of(request_id: str, repair_id: str) -> Repair:
 
 
 def test_requests_are_grouped_in_the_order_of_the_variants(run: ExtractedRun) -> None:
-    groups = group_by_variant(RequestIds("abc"), run)
+    groups = group_requests(RequestIds("abc"), run)
     assert [(name, list(found)) for name, found in groups.items()] == [("current", ["b"]), ("candidate", ["a", "c"])]
 
 
 def test_a_variant_without_requests_is_left_out(run: ExtractedRun) -> None:
-    assert group_by_variant(RequestIds("ac"), run).keys() == {"candidate"}
-    assert group_by_variant(RequestIds(), run) == {}
+    assert group_requests(RequestIds("ac"), run).keys() == {"candidate"}
+    assert group_requests(RequestIds(), run) == {}
 
 
 def test_a_repair_belongs_to_the_variant_whose_answer_it_repairs(run: ExtractedRun) -> None:
     repairs = [repair_of("a", "z"), repair_of("b", "y"), repair_of("d", "not sent")]
-    groups = group_by_variant(RequestIds(["a", "y", "z"]), run, repairs)
+    groups = group_requests(RequestIds(["a", "y", "z"]), run, repairs)
     assert {name: list(found) for name, found in groups.items()} == {"current": ["y"], "candidate": ["a", "z"]}
 
 
 def test_without_variants_all_requests_are_one_group_as_they_are(run: ExtractedRun, pipeline: Pipeline) -> None:
     plain = replace(run, pipeline=pipeline, by_variant={})
-    assert group_by_variant(run.request_ids, plain)[""] is run.request_ids
+    assert group_requests(run.request_ids, plain)[""] is run.request_ids
     sizes = pa.table([["a"], [1]], SIZES_SCHEMA)
-    assert sizes_by_variant(sizes, {"": RequestIds("a")})[""] is sizes
+    assert sizes_by_group(sizes, {"": RequestIds("a")})[""] is sizes
 
 
 def test_the_sizes_of_each_variant_stay_sorted(run: ExtractedRun) -> None:
     sizes = pa.table([list("abcd"), [1, 2, 3, 4]], SIZES_SCHEMA)
-    found = sizes_by_variant(sizes, group_by_variant(RequestIds("abcd"), run))
+    found = sizes_by_group(sizes, group_requests(RequestIds("abcd"), run))
     assert {name: part.to_pydict() for name, part in found.items()} == {
         "current": {"request_id": ["b", "d"], "params_bytes": [2, 4]},
         "candidate": {"request_id": ["a", "c"], "params_bytes": [1, 3]},

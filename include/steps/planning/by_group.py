@@ -15,9 +15,7 @@ from include.enrichment.spec.cascade.escalation import request_groups
 from include.steps.files.extracted import ExtractedRun
 
 
-def group_by_variant(
-    request_ids: RequestIds, run: ExtractedRun, repairs: Iterable[Repair] = ()
-) -> dict[str, RequestIds]:
+def group_requests(request_ids: RequestIds, run: ExtractedRun, repairs: Iterable[Repair] = ()) -> dict[str, RequestIds]:
     """
     Divide requests among the groups of the run's pipeline (request_groups()). Without variants, all but the escalated
     ones belong to the one that has no name.
@@ -49,12 +47,12 @@ def _made_of(of_rows: RequestIds | None, repairs: Sequence[Repair]) -> RequestId
     return RequestIds(ids)
 
 
-def sizes_by_variant(sizes: pa.Table, groups: Mapping[str, RequestIds]) -> dict[str, pa.Table]:
+def sizes_by_group(sizes: pa.Table, groups: Mapping[str, RequestIds]) -> dict[str, pa.Table]:
     """
     Divide the sizes of requests, each part sorted by ``request_id`` like the whole.
 
     :param sizes: as read_sizes() returns them
-    :param groups: the same requests, as group_by_variant() returns them
+    :param groups: the same requests, as group_requests() returns them
     """
     if groups.keys() == {""}:
         return {"": sizes}
