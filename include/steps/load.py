@@ -75,8 +75,8 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
                 usage, unusable = _read(parts.lines(), received, chunk, batch_id, lake, final=True)
                 if parts.repeated:
                     log.warning(
-                        "%s requests were asked by two processes, as one was cut off from the lake for minutes. The"
-                        " books have their first answers only.",
+                        "%s requests were asked by two processes, because one had lost the lake for minutes. The books"
+                        " have only their first answers.",
                         f"{parts.repeated:,}",
                     )
             else:

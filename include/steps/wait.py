@@ -59,9 +59,8 @@ def find_holders(chunk_key: str, batch_id: str, *, lake: Lake) -> list[str]:
 def describe_switch(batch_id: str, switch_at: datetime) -> str:
     """Describe the cancel of a batch that has not ended by its switch time."""
     return (
-        f"Batch {batch_id} had not ended at {switch_at:%H:%M:%S} UTC, the last moment to keep the run's deadline"
-        " without it, and was canceled. Its finished requests are loaded as usual; the next pass asks for the others"
-        " synchronously."
+        f"Batch {batch_id} was canceled to keep the run's deadline: it had not ended at {switch_at:%H:%M:%S} UTC. Its"
+        " finished requests are loaded as usual; the next pass asks for the others synchronously."
     )
 
 

@@ -145,7 +145,7 @@ class ClaudeBatchSensor(BaseSensorOperator):
             with open_claude(self.anthropic_conn_id) as claude:
                 claude.cancel(self.batch_id)
         except EnrichmentError as error:
-            self.log.warning("Batch %s: %s Canceling it again", self.batch_id, error)
+            self.log.warning("Batch %s is not canceled yet: %s The next poke tries again", self.batch_id, error)
             return
         self.log.warning("%s", describe_switch(self.batch_id, switch_at))
 

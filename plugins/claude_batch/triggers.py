@@ -120,7 +120,9 @@ class ClaudeBatchTrigger(BaseTrigger):
                 await claude.cancel(self.batch_id)
         except EnrichmentError as error:
             again_at = datetime.now(UTC) + timedelta(seconds=self.poke_interval)
-            self.log.warning("Batch %s: %s Canceling it again at %s UTC", self.batch_id, error, f"{again_at:%H:%M:%S}")
+            self.log.warning(
+                "Batch %s is not canceled yet: %s Trying again at %s UTC", self.batch_id, error, f"{again_at:%H:%M:%S}"
+            )
             return again_at
         self.log.warning("%s", describe_switch(self.batch_id, datetime.fromisoformat(self.switch_at)))
         return None

@@ -31,7 +31,7 @@ def row_transcripts(lake: Lake, pipeline: str, row: str, files: Iterable[str]) -
             if request_id and (row in (name, request_id)):
                 return _of_request(lake, pipeline, name, request_id)
             requests[name] = request_id
-    raise ParamError(f"TRANSCRIPT is {row!r}, and this day has no row of that key{nearest(row, requests) or '.'}")
+    raise ParamError(f"TRANSCRIPT is {row!r}, but no row of this day has that key{nearest(row, requests) or '.'}")
 
 
 def _names(lake: Lake, key: str) -> Iterable[tuple[str, str]]:

@@ -141,8 +141,8 @@ def _object(node: Schema, root: Schema, depth: int) -> Maker:
 
     def make(draws: Draws, source: Source) -> dict[str, Any]:
         # An answer after calls of tools is about what they were called with.
-        told = {name: source.told[name] for name in codes if isinstance(source.told.get(name), str)}
-        value = {name: told[name] if name in told else maker(draws, source) for name, maker in always}
+        named = {name: source.tool_inputs[name] for name in codes if isinstance(source.tool_inputs.get(name), str)}
+        value = {name: named[name] if name in named else maker(draws, source) for name, maker in always}
         for name, maker in sometimes:
             if draws.chance(_OPTIONAL_PERCENT):
                 value[name] = maker(draws, source)

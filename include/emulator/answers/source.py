@@ -45,7 +45,7 @@ class Source:
     :param documents: the documents of the request
     :param misquote: makes evidence bad; None: it is good
     :param acts: the tools of the request by name, and whether they were called
-    :param told: the last inputs that they were called with, by name
+    :param tool_inputs: the last inputs that they were called with, by name
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class Source:
         documents: Sequence[Document] = (),
         misquote: Misquote | None = None,
         acts: Mapping[str, bool] = MappingProxyType({}),
-        told: Mapping[str, Any] = MappingProxyType({}),
+        tool_inputs: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.text = text
         self.wrong_case = wrong_case
         self.documents = documents
         self.misquote = misquote
-        self.told = told
+        self.tool_inputs = tool_inputs
         self._acts = acts
         self._question = text if question is None else question
         self._spoil = spoil

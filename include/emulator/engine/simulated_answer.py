@@ -109,7 +109,7 @@ def make_message(
         documents=prompt.conversation.documents,
         misquote=_misquote_of(fault),
         acts=_acts(prompt),
-        told={name: value for call in prompt.conversation.dialogue.past for name, value in call.inputs.items()},
+        tool_inputs={name: value for call in prompt.conversation.dialogue.past for name, value in call.inputs.items()},
     )
     thinking = 20 + draws.below(100) if frame.thinks else 0
     if isinstance(fault, DuplicateText):

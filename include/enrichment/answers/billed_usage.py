@@ -43,8 +43,8 @@ def used(usage: Any) -> dict[str, Any]:
 
 def is_long_prompt(model: str | None, usage: Any) -> bool | None:
     """
-    Return whether the calls behind an answer had long prompts, which have rates of their own; None if it was one call,
-    whose tokens tell.
+    Return whether the calls behind an answer had long prompts, which have rates of their own; None for a single call,
+    whose tokens decide.
 
     An agent's row has one entry in ``usage.iterations`` for each call, all on the same side of the price step.
     """

@@ -95,7 +95,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         FILE_GONE; None unless ``errored``, or if the API names none
     :param text: the answer, if it was paid for and is unusable
     :param service_tier: ``batch``, or the tier of a synchronous answer, which costs twice as much; None: not read
-    :param long_prompt: whether the rates for long prompts apply to the sum of several calls; None: the tokens tell
+    :param long_prompt: whether the rates for long prompts apply to the sum of several calls; None: the tokens decide
     :param upper_bound: the usage is unreadable. The counts are 0 until with_upper_bound() sets them to the most that
         the request can have used
     """

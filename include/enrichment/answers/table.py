@@ -38,7 +38,7 @@ _CHECKED_FIELD = pa.field(CHECKED, pa.string())
 #: The column with the names of the checks that warn of the answer.
 WARNINGS = "_warnings"
 _WARNINGS_FIELD = pa.field(WARNINGS, pa.list_(pa.string()))
-#: The column that tells whether the answer is that of the dearer model (``request.escalate``).
+#: The column with True for an answer of the dearer model (``request.escalate``).
 ESCALATED = "_escalated"
 _ESCALATED_FIELD = pa.field(ESCALATED, pa.bool_())
 #: The column with the name of the variant that was asked.

@@ -1,8 +1,8 @@
 """
-How much the API accepts per minute, as the headers of its responses tell, and when the next call fits.
+How much the API accepts per minute, by the headers of its responses, and when the next call fits.
 
 The API counts requests, input tokens and output tokens, each in a bucket that refills evenly and that other processes
-may share (docs of rate limits, 2026-10-08). Each response tells the size of the buckets and what was left in them.
+may share (docs of rate limits, 2026-10-08). Each response states the size of the buckets and what was left in them.
 """
 
 from __future__ import annotations

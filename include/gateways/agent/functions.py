@@ -148,7 +148,7 @@ def _binder(function: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
     """
     Return what turns the input of a call into arguments as its annotations want them. It raises ValidationError.
 
-    Raises TypeError, NameError or pydantic's error for what is no function, or has a type that the file does not know.
+    Raises TypeError, NameError or pydantic's error if it is no function, or has a type that the file does not define.
     """
     signature = inspect.signature(function)
 

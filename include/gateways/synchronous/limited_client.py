@@ -126,7 +126,7 @@ class _RateLimiter(anthropic.Middleware):
 async def _send(
     limits: RateLimits, request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext
 ) -> anthropic.AsyncAPIResponse[Any] | httpx2.TransportError:
-    """Send the call once, and let the limits know what it tells. Return the error if the API received nothing."""
+    """Send the call once, and note what its response says of the limits. Return the error if nothing was received."""
     headers = httpx2.Headers()
     try:
         response = await call_next(request)
@@ -149,7 +149,7 @@ def _model(request: anthropic.APIRequest) -> str:
 
 
 def _note_usage(limits: RateLimits, request: anthropic.APIRequest, response: anthropic.AsyncAPIResponse[Any]) -> None:
-    """Let the limits know what a call uses; a stream tells it only at its end, when the API's count has it."""
+    """Note what a call used. A stream reports it only at its end, when the API has counted it."""
     if request.stream or response.status_code != 200:
         return
     try:

@@ -151,7 +151,7 @@ def decide(
     rows = {call.row for call in calls}
     if unknown := sorted(named - rows):
         raise ParamError(
-            f"Except these rows names {unknown[0]!r}, and no call of such a row waits{nearest(unknown[0], rows) or '.'}"
+            f"'Except these rows' names {unknown[0]!r}, but no call of that row waits{nearest(unknown[0], rows) or '.'}"
             " No call was approved or rejected. Clear this task with downstream: it asks again."
         )
     transcripts = Transcripts(lake, pipeline=folder.pipeline)

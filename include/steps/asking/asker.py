@@ -1,7 +1,7 @@
 """
 Asks the requests of a chunk, many at a time, and stores each answer before another request takes its place.
 
-A process that dies can thus have paid for no more answers that nobody finds than it may have requests open.
+So a process that dies loses at most the answers to its open requests.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PAUSES_SECONDS = (1, 5, 20)
 
 
 class _Places:
-    """The places of open requests: so many, and so many bytes."""
+    """The places of open requests, limited by their number and their bytes."""
 
     def __init__(self, requests: int) -> None:
         self._free = requests
@@ -119,7 +119,9 @@ class Asker:
             if self._failure:
                 return
             if self._stopping.is_set():
-                raise NotYet("The task was stopped. What it has asked is stored.", again_at=datetime.now(UTC))
+                raise NotYet(
+                    "The task was stopped. The answers received so far are stored.", again_at=datetime.now(UTC)
+                )
             task = asyncio.create_task(self._one(request))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)

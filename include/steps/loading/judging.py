@@ -68,8 +68,8 @@ class Judge:
 
     def _with_tier(self, outcomes: pa.RecordBatch) -> pa.RecordBatch:
         """
-        The outcomes, with the tier of a synchronous request where an answer does not tell it: no tier has the price of
-        a batch.
+        The outcomes, with the tier of a synchronous request where an answer names none: no tier has the price of a
+        batch.
         """
         if not self.chunk.synchronous:
             return outcomes

@@ -26,7 +26,7 @@ _REASONS = {
 def write_both(checked: CheckedRows, shape: Shape, repairs: pa.Table, *, folder: Path) -> TableFiles:
     """
     Write the tables as write_tables() does, with the column ESCALATED, and the samples: of each published row that has
-    usable answers of both models, the one that is not in the table. It has no cost, as its row bears that of both.
+    usable answers of both models, the one that is not in the table. Its cost is 0, because its row has that of both.
 
     :param repairs: as read_repairs() returns them
     """

@@ -77,7 +77,7 @@ def test_an_exception_for_a_row_that_is_not_in_the_question_approves_nothing(
     planned: Path, context: Any, asked: list[dict[str, Any]]
 ) -> None:
     waiting = ask(context)["waiting"]
-    with pytest.raises(AirflowFailException, match="Except these rows names '17'"):
+    with pytest.raises(AirflowFailException, match="'Except these rows' names '17'"):
         approve().execute_complete(context, answered("Approve", except_rows=["17"]))
     assert ask(context)["waiting"] == waiting
     assert not acts(planned)

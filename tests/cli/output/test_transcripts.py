@@ -29,7 +29,7 @@ def test_a_row_is_found_by_its_key_and_by_its_request(published: World, row: str
     assert row_transcripts(published.lake, "actions", row, [KEY]).startswith("# 17\n")
 
 
-@pytest.mark.parametrize(("row", "fact"), [("18", "has no transcript"), ("171", "no row of that key")])
+@pytest.mark.parametrize(("row", "fact"), [("18", "has no transcript"), ("171", "no row of this day has that key")])
 def test_a_row_without_a_transcript_and_no_row_are_told_apart(published: World, row: str, fact: str) -> None:
     with pytest.raises(ParamError, match=fact):
         row_transcripts(published.lake, "actions", row, [KEY])
