@@ -324,7 +324,7 @@ def test_a_batch_that_has_not_ended_at_the_switch_time_is_canceled_and_waited_fo
 ) -> None:
     assert fire(switching(held, 1))["counts"]["canceled"] == 1
     assert not continues(held, emulator)
-    assert f"Batch {held} had not ended at" in (logged := capsys.readouterr().out)
+    assert f"Batch {held} was canceled to keep" in (logged := capsys.readouterr().out)
     assert "the next pass asks for the others synchronously" in logged
 
 
