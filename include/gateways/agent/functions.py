@@ -140,7 +140,7 @@ def _readable(error: BaseException) -> str:
     """Return the text of an exception without credentials."""
     try:
         return _CREDENTIALS.sub(r"\g<name>\g<before>***\g<after>", str(error))
-    except Exception:
+    except Exception:  # str() of an exception runs the tool's code, which can raise anything
         return "its text cannot be read"
 
 
